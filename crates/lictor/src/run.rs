@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -34,22 +34,22 @@ const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 /// First arguments of the two hidden programs inside this one.
-pub const START_ARGUMENT: &str = "__start";
-pub const DAEMON_ARGUMENT: &str = "__lictord";
+pub(crate) const START_ARGUMENT: &str = "__start";
+pub(crate) const DAEMON_ARGUMENT: &str = "__lictord";
 
-pub struct RunArgs {
-    pub agent: Option<String>,
-    pub policy: Option<PathBuf>,
-    pub rules: Option<PathBuf>,
-    pub mode: Option<Mode>,
-    pub user: Option<String>,
-    pub events: Option<PathBuf>,
-    pub quiet: bool,
-    pub command: Vec<OsString>,
-    pub settings: Settings,
+pub(crate) struct RunArgs {
+    pub(crate) agent: Option<String>,
+    pub(crate) policy: Option<PathBuf>,
+    pub(crate) rules: Option<PathBuf>,
+    pub(crate) mode: Option<Mode>,
+    pub(crate) user: Option<String>,
+    pub(crate) events: Option<PathBuf>,
+    pub(crate) quiet: bool,
+    pub(crate) command: Vec<OsString>,
+    pub(crate) settings: Settings,
 }
 
-pub fn run(args: &RunArgs) -> ExitCode {
+pub(crate) fn run(args: &RunArgs) -> ExitCode {
     match session(args) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -380,7 +380,7 @@ impl Waiting {
 }
 
 /// The waiting child itself: `__start READY GO USER CMD ARG...`.
-pub fn start_child(mut args: impl Iterator<Item = OsString>) -> ExitCode {
+pub(crate) fn start_child(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     match become_command(&mut args) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -508,7 +508,7 @@ impl Follower {
 }
 
 /// `__lictord DIR PINS STATE`: a private daemon for one session.
-pub fn private_daemon(mut args: impl Iterator<Item = OsString>) -> ExitCode {
+pub(crate) fn private_daemon(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let mut next = || PathBuf::from(args.next().unwrap_or_else(|| OsString::from_vec(Vec::new())));
     let (dir, pins, state) = (next(), next(), next());
     // Ctrl-C in the terminal is for the command.
