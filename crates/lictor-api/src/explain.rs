@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From an event to an answer: why was this decided, and which line would change it.
+//!
+//! Works on the event alone, so that it also explains what a daemon recorded that has ended since.
+
+use crate::control::{Explanation, Fact};
+use crate::event::{Action, Event, FileOp, Kind, NetworkOp, Tier, Verdict};
+
+/// Explains `event`.
+#[must_use]
+pub fn explain(event: Event) -> Explanation {
+    let verdict = event.verdict.as_ref();
+    Explanation {
+        summary: summary(&event),
+        rule: verdict.and_then(|verdict| verdict.rule.clone()),
+        source: verdict.and_then(|verdict| verdict.source.clone()),
+        facts: facts(&event),
+        fix: verdict.and_then(|verdict| fix(&event, verdict)),
+        event,
+    }
+}
+
+/// `curl (pid 412) of agent coder: exec /usr/bin/curl was denied by policy: REASON`
+fn summary(event: &Event) -> String {
+    let mut out = String::new();
+    match (&event.process.exe, event.process.pid) {
+        (Some(exe), Some(pid)) => out.push_str(&format!("{exe} (pid {pid})")),
+        (Some(exe), None) => out.push_str(exe),
+        (None, Some(pid)) => out.push_str(&format!("pid {pid}")),
+        (None, None) => out.push_str("a process"),
+    }
+    if let Some(agent) = &event.agent {
+        out.push_str(&format!(" of agent {agent}"));
+    }
+    out.push_str(&format!(": {} {}", event.operation(), event.object()));
+    let Some(verdict) = &event.verdict else { return out };
+    let became = match (verdict.action, verdict.enforced) {
+        (Action::Deny | Action::Kill, Some(false)) => "would have been denied",
+        (Action::Allow, _) => "was allowed",
+        (Action::Deny, _) => "was denied",
+        (Action::Kill, _) => "was ended by SIGKILL",
+        (Action::Hold, _) => "was held",
+        (Action::Alert, _) => "was reported",
+    };
+    out.push_str(&format!(" {became} by {}", tier_in_words(verdict.tier)));
+    if let Some(reason) = &verdict.reason {
+        out.push_str(&format!(": {reason}"));
+    }
+    out
+}
+
+fn tier_in_words(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Floor => "the floor, which holds whatever the policy says",
+        Tier::Heartbeat => "the kernel, as lictord had not been heard of",
+        Tier::Policy => "the policy",
+        Tier::VerdictCache => "a stored verdict",
+        Tier::Rules => "a rule",
+        Tier::Classifier => "the classifier",
+        Tier::Llm => "the language model",
+        Tier::Human => "a person",
+    }
+}
+
+fn facts(event: &Event) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut add = |name: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            facts.push(Fact { name: name.to_owned(), value });
+        }
+    };
+    let process = &event.process;
+    add("operation", Some(event.operation()));
+    add("object", Some(event.object()));
+    if let Some(exec) = &event.exec {
+        add("sha256", exec.sha256.clone());
+        add("interpreter", exec.interpreter.clone());
+    }
+    if let Some(network) = &event.network {
+        add("family", network.family.clone());
+        add("protocol", network.protocol.clone());
+        add("domain", network.domain.clone());
+    }
+    add("program", process.exe.clone());
+    add("command line", process.cmdline.clone());
+    add("directory", process.cwd.clone());
+    add("pid", process.pid.map(|pid| pid.to_string()));
+    add("user", process.uid.map(|uid| format!("uid {uid}")));
+    add("started by", process.parent.as_ref().and_then(|parent| parent.exe.clone()));
+    add("container", process.container.as_ref().and_then(|container| container.id.clone()));
+    add("session", event.session.clone());
+    add("agent", event.agent.clone());
+    add("time", Some(event.time.clone()));
+    add("decided in", event.verdict.as_ref().and_then(|verdict| verdict.latency_us).map(|us| format!("{us} µs")));
+    facts
+}
+
+/// The line that would change a denial. Allowed events have none: nothing is to be mended.
+fn fix(event: &Event, verdict: &Verdict) -> Option<String> {
+    if !event.is_denied() {
+        return None;
+    }
+    match verdict.tier {
+        Tier::Heartbeat => {
+            return Some(
+                "start lictord again (`systemctl restart lictord`): it takes over the sessions that are running"
+                    .to_owned(),
+            );
+        }
+        Tier::Floor => return Some(floor_fix(event)),
+        Tier::Policy => {}
+        Tier::VerdictCache | Tier::Rules | Tier::Classifier | Tier::Llm | Tier::Human => return None,
+    }
+    let rule = verdict.rule.as_deref()?;
+    let (agent, subject) = rule.split_once('.')?;
+    let place = verdict.source.as_deref().map(|source| format!(" ({source})")).unwrap_or_default();
+    if let Some((list, _)) = subject.split_once('[') {
+        // An entry decided: it has to go, or to become narrower. Nothing that is added elsewhere beats it.
+        return Some(format!(
+            "take the entry {rule}{place} out, or make its pattern narrower: {list} beats every list that permits"
+        ));
+    }
+    let value = permitted_by(event)?;
+    Some(format!("agents.{agent}.{subject}{place}: add \"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+fn floor_fix(event: &Event) -> String {
+    let privilege = match (&event.privilege, event.kind) {
+        (Some(privilege), _) => match privilege.op.as_str() {
+            "mount" => Some("mount"),
+            "userns" => Some("userns"),
+            "bpf" => Some("bpf"),
+            "perf" => Some("perf"),
+            "key" => Some("keyring"),
+            "module" => Some("modules"),
+            _ => None,
+        },
+        (None, Kind::Network) => Some("raw_sockets"),
+        (None, Kind::Process) => Some("ptrace"),
+        (None, _) => None,
+    };
+    match privilege {
+        Some(name) => format!(
+            "agents.{}.privileges: add {name}, if this agent may be trusted with it",
+            event.agent.as_deref().unwrap_or("NAME")
+        ),
+        None => "no line of a policy gives this back: run it outside of the session".to_owned(),
+    }
+}
+
+/// What a list would have to name for this event to be permitted.
+fn permitted_by(event: &Event) -> Option<String> {
+    if let Some(network) = &event.network {
+        let connects =
+            matches!(network.op, NetworkOp::Connect | NetworkOp::Send | NetworkOp::Listen | NetworkOp::Accept);
+        return connects.then(|| network.endpoint());
+    }
+    if let Some(file) = &event.file {
+        // Both ends of a rename or link must be permitted; the new name is the one that is usually not.
+        let new_name = matches!(file.op, FileOp::Rename | FileOp::Link).then(|| file.to.clone()).flatten();
+        return new_name.or_else(|| file.path.clone());
+    }
+    let exec = event.exec.as_ref().and_then(|exec| exec.path.clone());
+    exec.or_else(|| event.memory.as_ref().and_then(|memory| memory.path.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(json: &str) -> Event {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn check_fix(json: &str, expected: Option<&str>) {
+        assert_eq!(explain(event(json)).fix.as_deref(), expected, "{json}");
+    }
+
+    #[test]
+    fn a_denial_is_told_in_one_sentence() {
+        let explanation = explain(event(
+            r#"{"kind":"file","agent":"coder","process":{"pid":4,"exe":"/usr/bin/cat"},"file":{"op":"read","path":"/etc/shadow"},
+                "verdict":{"action":"deny","tier":"policy","rule":"coder.files.deny[0]","source":"p.yaml:9:14","reason":"files.deny names it","latency_us":3}}"#,
+        ));
+        assert_eq!(
+            explanation.summary,
+            "/usr/bin/cat (pid 4) of agent coder: read /etc/shadow was denied by the policy: files.deny names it"
+        );
+        assert_eq!(explanation.source.as_deref(), Some("p.yaml:9:14"));
+        let facts: Vec<String> = explanation.facts.iter().map(|fact| format!("{}={}", fact.name, fact.value)).collect();
+        assert_eq!(
+            facts.join("; "),
+            "operation=read; object=/etc/shadow; program=/usr/bin/cat; pid=4; agent=coder; decided in=3 µs"
+        );
+    }
+
+    #[test]
+    fn the_line_that_would_change_it_is_named() {
+        check_fix(
+            r#"{"kind":"file","file":{"op":"read","path":"/k"},"verdict":{"action":"deny","tier":"policy","rule":"a.files.deny[2]","source":"p:1:2"}}"#,
+            Some(
+                "take the entry a.files.deny[2] (p:1:2) out, or make its pattern narrower: files.deny beats every list that permits",
+            ),
+        );
+        check_fix(
+            r#"{"kind":"file","file":{"op":"rename","path":"/a","to":"/b"},"verdict":{"action":"deny","tier":"policy","rule":"a.files.write","source":"p:7:3"}}"#,
+            Some(r#"agents.a.files.write (p:7:3): add "/b""#),
+        );
+        check_fix(
+            r#"{"kind":"network","network":{"op":"send","protocol":"udp","address":"2001:db8::1","port":53},"verdict":{"action":"deny","tier":"policy","rule":"a.network.connect"}}"#,
+            Some(r#"agents.a.network.connect: add "[2001:db8::1]:53/udp""#),
+        );
+        check_fix(
+            r#"{"kind":"privilege","agent":"a","privilege":{"op":"mount"},"verdict":{"action":"deny","tier":"floor"}}"#,
+            Some("agents.a.privileges: add mount, if this agent may be trusted with it"),
+        );
+        check_fix(
+            r#"{"kind":"exec","exec":{"path":"/bin/ls"},"verdict":{"action":"allow","tier":"policy","rule":"a.exec.allow[0]"}}"#,
+            None,
+        );
+    }
+
+    #[test]
+    fn monitoring_says_would_have_been() {
+        let explanation = explain(event(
+            r#"{"kind":"exec","exec":{"path":"/x"},"verdict":{"action":"deny","tier":"policy","enforced":false}}"#,
+        ));
+        assert_eq!(explanation.summary, "a process: exec /x would have been denied by the policy");
+    }
+}
