@@ -38,7 +38,7 @@ CASES = [
     read("rename-grandparent", "a directory two levels up renamed away", "read-renamed {home} {ws}/moved {ws}/moved/.ssh/id_ed25519", (12,)),
     read("exchange", "swapped with an own file", f"read-exchanged {KEY} {{ws}}/plain.txt", (13,)),
     read("opath", "O_PATH, then opened again through /proc/self/fd", f"read-opath {KEY}", (15,)),
-    read("handle", "open_by_handle_at", f"read-handle {KEY} {{home}}", (16,)),
+    read("handle", "open_by_handle_at", "read-handle {memory}/secret {memory}", (16,)),
     read("deep", "40 directories deep", "read {deep}", (19, 20), rule=DENY),
     read("long", "a path of 3 kB", "read {long}", (18, 20), rule=DENY),
     read("long-component", "300 bytes into a recursive pattern", "read {long_first}", (18,)),

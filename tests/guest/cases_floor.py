@@ -92,7 +92,7 @@ CASES = [
     guard("kill", "killing the daemon", "kill {daemon} 9", evasions=(113,), event="process"),
     guard("stop", "stopping the daemon", "kill {daemon} 19", evasions=(114,), event="process"),
     guard("ptrace", "tracing the daemon", "seize {daemon}", "status", "process", (114,)),
-    guard("proc-mem", "the daemon's memory", "write /proc/{daemon}/mem x", "status", None, (57,), errors=("EPERM", "EACCES")),
+    guard("proc-mem", "the daemon's memory", "open-write /proc/{daemon}/mem", "status", None, (57,), errors=("EPERM", "EACCES")),
     guard("prlimit", "the daemon's limits", "prlimit {daemon}", evasions=(117,)),
     guard("scheduler", "the daemon's scheduling", "scheduler {daemon}", evasions=(116,)),
     guard("nice", "the daemon's priority", "nice {daemon}", evasions=(116,)),

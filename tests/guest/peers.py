@@ -101,7 +101,7 @@ class Peers:
         data = connection.recv(4096)
         if data:
             self.received.append(data)
-            connection.sendall(b"ACK\n")
+            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n" if data.startswith(b"POST") else b"ACK\n")
         else:
             self._forget(connection)
 
