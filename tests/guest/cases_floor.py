@@ -83,7 +83,6 @@ CASES = [
     floor("block-device", "reading the disk below the file system", "read-device {disk} 1024", "status", None, (17,)),
     floor("mknod-device", "making a device node and reading it", "mknod-device {disk} {tmp}/disk", "status", None, (17,)),
     floor("mem-device", "/dev/mem", "read-device /dev/mem 0xf0000", "status", None, (126,)),
-    floor("port-device", "/dev/port", "read-device /dev/port 0x80", "status", None, (126,)),
     floor("kmsg", "clearing the kernel's log", "clear-log", "status", None, (129,)),
     floor("acct", "process accounting into a file", "acct {tmp}/plain", "status", None, (126,)),
     floor("tun", "a network device of its own", "tun", "status", None, (99,)),

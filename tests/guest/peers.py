@@ -84,8 +84,9 @@ class Peers:
                 try:
                     key.data(key.fileobj)
                 except OSError:
-                    # A peer that goes away in the middle is what a refused attack looks like from here.
-                    self._forget(key.fileobj)
+                    # A peer that goes away in the middle is what a refused attack looks like from here. What listens stays.
+                    if key.data == self._answer_stream:
+                        self._forget(key.fileobj)
 
     def _forget(self, sock):
         with contextlib.suppress(KeyError, ValueError):

@@ -115,6 +115,7 @@ class Playground:
         shutil.rmtree(FIXED, ignore_errors=True)
         for name in ("run", "bound", "bound_bad", "bound_run", "memory"):
             os.makedirs(n[name])
+        shell("modprobe -q -a tun sctp")
         if not os.path.exists("/dev/fd"):
             os.symlink("/proc/self/fd", "/dev/fd")
         for address in ADDRESSES:
