@@ -82,6 +82,14 @@ CASES = [
     send("bind-mptcp", "listening with Multipath TCP", "bind-shell 0.0.0.0 9009 262", (77, 92), effect="status", knock=("tcp", 9009)),
     send("listen-unbound", "listening without bind", "listen-unbound", (92,), effect="status"),
     send("udp-bind", "receiving UDP on a port that is not named", "udp-bind 0.0.0.0 9010", (92,), effect="status", knock=("udp", 9010)),
+    # Denied addresses, where everything else is permitted.
+    *(attack(f"net-blocked-{id}", title, command, "blocked", "sent", "network", tier="policy", evasions=evasions) for id, title, command, evasions in (
+        ("tcp", "a denied address", f"tcp {V4} 7002 {{token}}", ()),
+        ("mapped", "its IPv4-mapped form", f"tcp ::ffff:{V4} 7002 {{token}}", (83,)),
+        ("udp", "a denied UDP address", f"udp {V4} 7002 {{token}}", (80,)),
+        ("range", "an address in a denied range", f"tcp {V6} 7001 {{token}}", ()),
+        ("unspec", "a denied UDP address with family AF_UNSPEC", f"udp-unspec {V4} 7002 {{token}}", (82,)),
+    )),
     # An empty list permits nothing.
     attack("net-empty", "any peer, with an empty list", f"tcp {V4} 7001 {{token}}", "offline", "sent", "network", tier="policy"),
     attack("net-empty-unix", "any unix socket, with an empty list", "unix {run}/ok.sock {token}", "offline", "sent", "network", tier="policy"),
@@ -102,5 +110,6 @@ CASES = [
     benign("net-server", "a development server and its client", "own-server 127.0.0.1 8010", "net"),
     benign("net-server-reached", "a development server reached from outside", "bind-shell 127.0.0.1 8011", "net", knock=("tcp", 8011)),
     benign("net-curl-ok", "curl to a permitted peer", f"run curl -s -m 5 -o /dev/null -d {{token}} http://{V4}:7001/", "net", "sent"),
+    benign("net-blocked-ok", "what network.deny does not name", f"tcp {V4} 7001 {{token}}", "blocked", "sent"),
     benign("net-monitor", "a denied peer in monitor mode", f"tcp {V4} 7002 {{token}}", "watched", "sent"),
 ]

@@ -342,6 +342,8 @@ class Playground:
         agents = {
             "open": {},
             "files": {"files": {"read": ["/**"], "write": [f"{n['ws']}/**", f"{n['tmp']}/**", "/tmp/**", "/dev/null", "/dev/tty"], "deny": denied_files}},
+            "kept": {"files": {"write": [f"{n['ws']}/**", f"{n['tmp']}/**"], "readonly": [f"{n['ws']}/.git/hooks/**", f"{n['ws']}/keep.txt", f"{n['ws']}/notyet.cfg"]}},
+            "extended": {"extends": "files", "files": {"deny": [f"{n['ws']}/main.c"]}},
             "narrow": {"files": {"read": system, "deny": []}},
             "blind": {"files": {"read": []}},
             "exec": {"exec": {"allow": programs, "deny": [f"{n['bad']}/**", f"sha256:{self.hash}"],
@@ -349,6 +351,7 @@ class Playground:
             "anonymous": {"exec": {"anonymous": "allow"}},
             "net": {"network": {"connect": connect, "listen": ["127.0.0.1:8000-8100"],
                                 "unix": [f"{n['run']}/ok.sock", f"{n['run']}/helper.sock", "@lictor-ok"]}},
+            "blocked": {"network": {"deny": ["10.0.1.1:7002", "10.0.1.1:7002/udp", "[2001:db8::/32]:*"]}},
             "net-files": {"files": {"deny": denied_files}, "network": {"connect": [], "unix": [f"{n['run']}/helper.sock"]}},
             "offline": {"network": {"connect": [], "listen": [], "unix": []}},
             "watched": {"mode": "monitor", "files": {"deny": denied_files}, "exec": {"deny": [f"{n['bad']}/**"]}, "network": {"connect": connect}},

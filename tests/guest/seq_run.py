@@ -12,7 +12,7 @@ import subprocess
 import time
 
 from daemon import CONTROL, PINS
-from sequence import environment, events_in, governed, lictor, processes_named, require, sequence, wait_until
+from sequence import daemons, environment, events_in, governed, lictor, processes, require, sequence, wait_until
 
 KEY = "{home}/.ssh/id_ed25519"
 
@@ -172,9 +172,11 @@ def no_daemon(suite):
 
 
 def require_no_trace():
-    wait_until(lambda: not processes_named("lictord"), 10, "no lictord is left")
-    left = [os.path.join(at, name) for at, _, names in os.walk(PINS) for name in names]
-    require(not left, f"pins are left: {left[:5]}")
+    wait_until(lambda: not daemons(), 10, "no daemon is left")
+    for directory in ("/sys/fs/bpf", "/run"):
+        left = [name for name in os.listdir(directory) if name.startswith("lictor")]
+        left = [name for name in left if f"{directory}/{name}" != os.path.dirname(CONTROL)]
+        require(not left, f"{left} is left in {directory}")
     require(not os.path.exists(CONTROL), f"{CONTROL} is left")
 
 
@@ -208,9 +210,9 @@ def private_killed(suite):
         command = [suite.daemon.command, "run", "--policy", str(suite.daemon.policy_file), "--agent", "files", "--quiet", "--",
                    f"{names['bin']}/attack", "watch-verdicts", KEY.format_map(names), f"{names['ws']}/plain.txt", stop]  # fmt: skip
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment(suite))
-        wait_until(lambda: processes_named("lictord") and processes_named("attack"), 30, "the private daemon and the command run")
+        wait_until(lambda: daemons() and processes(lambda name, _: name == "attack"), 30, "the private daemon and the command run")
         time.sleep(1)
-        for pid in processes_named("lictord"):
+        for pid in daemons():
             os.kill(pid, signal.SIGKILL)
         time.sleep(3)
         pathlib.Path(stop).touch()

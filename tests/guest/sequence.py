@@ -129,10 +129,16 @@ def signal_daemon(suite, name):
     suite.daemon.signal(getattr(signal, name))
 
 
-def processes_named(name):
+def processes(matches):
+    """Ids of the processes whose name and arguments `matches` accepts."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as file:
-            if file.read().strip() == name:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as name, open(f"/proc/{pid}/cmdline") as arguments:
+            if matches(name.read().strip(), arguments.read().split("\0")):
                 found.append(int(pid))
     return found
+
+
+def daemons():
+    """Daemons of either kind: lictord, and the private one that `lictor run` starts."""
+    return processes(lambda name, arguments: name == "lictord" or "__lictord" in arguments)
