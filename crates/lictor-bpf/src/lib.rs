@@ -1,1 +1,23 @@
-//! lictor-bpf
+// SPDX-License-Identifier: Apache-2.0
+//! The kernel boundary of Lictor: loads the programs, fills their maps, turns ring-buffer bytes into [`RawEvent`]s.
+//!
+//! This is the only crate that knows a kernel byte layout and the only one with `unsafe` code. It decides nothing: the
+//! policy comes in as tables ([`Tables`]), events go out as values.
+
+pub mod abi;
+mod decode;
+mod error;
+pub mod features;
+mod identity;
+mod mapping;
+mod policy;
+mod sensor;
+mod skel;
+mod task;
+
+pub use decode::{DecodeError, RawEvent, decode};
+pub use error::Error;
+pub use identity::Identity;
+pub use policy::{Cell, Hash, Network, PolicyStore, PortSet, Ports, Tables};
+pub use sensor::{Counters, Legacy, Options, Sensor, SessionState};
+pub use task::{PidFd, monotonic_ns};

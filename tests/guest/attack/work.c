@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Ordinary work, for the benign twins, and loops that run while the daemon is stopped, restarted or reloaded.
+#include "attack.h"
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+
+static void nothing(char **a)
+{
+	(void)a;
+	done("nothing");
+}
+
+static void run_command(char **a)
+{
+	pid_t pid = must(fork(), "fork");
+	if (pid == 0) {
+		execvp(a[0], a);
+		fprintf(stderr, "%s: %m\n", a[0]);
+		_exit(errno == EPERM ? 1 : 127);
+	}
+	int status = reap(pid);
+	if (status == 0)
+		done("`%s` ended well", a[0]);
+	broken("`%s` ended with status %d", a[0], status);
+}
+
+static void trace_child(char **a)
+{
+	(void)a;
+	pid_t pid = must(fork(), "fork");
+	if (pid == 0) {
+		if (ptrace(PTRACE_TRACEME, 0, 0, 0) < 0)
+			_exit(1);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	int status;
+	must(waitpid(pid, &status, 0), "waitpid");
+	if (!WIFSTOPPED(status)) {
+		errno = EPERM;
+		fail("PTRACE_TRACEME in the own session");
+	}
+	must(ptrace(PTRACE_CONT, pid, 0, 0), "PTRACE_CONT");
+	reap(pid);
+	done("traced its own child");
+}
+
+static void signal_child(char **a)
+{
+	(void)a;
+	pid_t pid = must(fork(), "fork");
+	if (pid == 0)
+		for (;;)
+			pause();
+	must(kill(pid, SIGTERM), "kill the own child");
+	if (reap(pid) != 128 + SIGTERM)
+		broken("the child did not end by the signal");
+	done("signalled its own child");
+}
+
+static void save_file(char **a)
+{
+	char *temporary = join(a[0], ".saved.tmp"), *final = join(a[0], "saved.txt");
+	int fd = must(open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0644), "create");
+	must(write(fd, "text\n", 5), "write");
+	must(fsync(fd), "fsync");
+	close(fd);
+	must(rename(temporary, final), "rename");
+	must(chmod(final, 0600), "chmod");
+	must(unlink(final), "unlink");
+	done("saved as an editor does");
+}
+
+static void work_tree(char **a)
+{
+	char *directory = join(a[0], "tree"), *file = join(directory, "file"), *other = join(directory, "other");
+	must(mkdir(directory, 0755), "mkdir");
+	must(close(must(open(file, O_WRONLY | O_CREAT, 0644), "create")), "close");
+	must(symlink("file", join(directory, "symlink")), "symlink");
+	must(link(file, other), "link");
+	must(truncate(other, 10), "truncate");
+	must(renameat2(AT_FDCWD, file, AT_FDCWD, other, RENAME_EXCHANGE), "exchange");
+	must(unlink(file), "unlink");
+	must(unlink(other), "unlink");
+	must(unlink(join(directory, "symlink")), "unlink");
+	must(rmdir(directory), "rmdir");
+	done("made and removed a tree");
+}
+
+static void lock_and_map(char **a)
+{
+	char *path = join(a[0], "mapped");
+	int fd = must(open(path, O_RDWR | O_CREAT, 0644), "create");
+	must(ftruncate(fd, 4096), "ftruncate");
+	char *bytes = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (bytes == MAP_FAILED)
+		fail("mmap");
+	bytes[0] = 'x';
+	must(unlink(path), "unlink");
+	done("shared mapping");
+}
+
+// Until FILE appears: opens one path that must be refused and one that must not, and ends at the first wrong answer.
+static void watch_verdicts(char **a)
+{
+	long opened = 0, refused = 0;
+	while (access(a[2], F_OK) != 0) {
+		int fd = open(a[0], O_RDONLY);
+		if (fd >= 0)
+			broken("try %ld: the denied path was opened", refused);
+		if (errno != EPERM)
+			broken("try %ld: the denied path: %m instead of EPERM", refused);
+		refused++;
+		fd = open(a[1], O_RDONLY);
+		if (fd < 0)
+			broken("try %ld: the permitted path: %m", opened);
+		close(fd);
+		opened++;
+	}
+	done("%ld opened, %ld refused", opened, refused);
+}
+
+// Makes COUNT events as fast as it can.
+static void flood(char **a)
+{
+	long count = number(a[1]), wrong = 0;
+	for (long i = 0; i < count; i++) {
+		int fd = open(a[0], O_RDONLY);
+		if (fd >= 0) {
+			wrong++;
+			close(fd);
+		}
+	}
+	if (wrong)
+		done("%ld of %ld opens were let through", wrong, count);
+	errno = EPERM;
+	fail("every open of the flood");
+}
+
+// Forks a tree of many short-lived processes; each tries the path. Any success ends the storm as a success.
+static void fork_storm(char **a)
+{
+	long processes = number(a[1]);
+	int through = 0, other = 0;
+	for (long done_so_far = 0; done_so_far < processes;) {
+		pid_t batch[32];
+		int started = 0;
+		for (; started < 32; started++) {
+			batch[started] = fork();
+			if (batch[started] < 0)
+				break;
+			if (batch[started] == 0) {
+				int fd = open(a[0], O_RDONLY);
+				_exit(fd >= 0 ? 0 : errno == EPERM ? 1 : 2);
+			}
+		}
+		if (!started)
+			fail("fork");
+		for (int i = 0; i < started; i++) {
+			int status = reap(batch[i]);
+			through += status == 0;
+			other += status > 1;
+		}
+		done_so_far += started;
+	}
+	if (through)
+		done("%d processes of the storm read it", through);
+	if (other)
+		broken("%d processes of the storm failed otherwise", other);
+	errno = EPERM;
+	fail("open in every process of the storm");
+}
+
+static void sleep_seconds(char **a)
+{
+	struct timespec time = {number(a[0]), 0};
+	nanosleep(&time, NULL);
+	done("slept");
+}
+
+static void list_descriptors(char **a)
+{
+	(void)a;
+	for (int fd = 3; fd < 1024; fd++)
+		if (fcntl(fd, F_GETFD) >= 0)
+			printf("%d ", fd);
+	puts("");
+	done("listed");
+}
+
+static void end_by_signal(char **a)
+{
+	raise((int)number(a[0]));
+	broken("still alive");
+}
+
+static void end_with(char **a) { _exit((int)number(a[0])); }
+
+const struct attack work_attacks[] = {
+	{"nothing", 0, nothing, ""},
+	{"run", 1, run_command, "COMMAND [ARG...]"},
+	{"trace-child", 0, trace_child, ": ptrace in the own session"},
+	{"signal-child", 0, signal_child, ""},
+	{"save-file", 1, save_file, "DIR: as an editor does"},
+	{"work-tree", 1, work_tree, "DIR: make, link, swap and remove files"},
+	{"shared-map", 1, lock_and_map, "DIR"},
+	{"watch-verdicts", 3, watch_verdicts, "DENIED ALLOWED STOP: open both until STOP exists"},
+	{"flood", 2, flood, "PATH COUNT"},
+	{"fork-storm", 2, fork_storm, "PATH PROCESSES"},
+	{"sleep", 1, sleep_seconds, "SECONDS"},
+	{"descriptors", 0, list_descriptors, ": print those above 2"},
+	{"end-by-signal", 1, end_by_signal, "SIGNAL: with --here"},
+	{"end-with", 1, end_with, "STATUS: with --here"},
+	{0},
+};

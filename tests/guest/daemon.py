@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts and stops the daemon under test, in a cgroup of its own as a service manager would."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+CONTROL = "/run/lictor/control.sock"
+PINS = "/sys/fs/bpf/lictor"
+STATE = "/var/lib/lictor"
+CGROUP = "/sys/fs/cgroup/suite-lictord"
+SECONDS_TO_START = 60
+
+
+class Daemon:
+    def __init__(self, directory, work, ground):
+        self.program, self.command = str(directory / "lictord"), str(directory / "lictor")
+        self.log_file = work / "lictord.log"
+        self.policy_file, self.config_file = work / "policy.yaml", work / "lictord.yaml"
+        self.ground = ground
+        self.process = None
+        self._protection = False
+        # The suite's parent stays outside the daemon's cgroup, so that killing it by its cgroup kills nothing else.
+        os.makedirs(CGROUP, exist_ok=True)
+        os.makedirs(STATE, exist_ok=True)
+        self.policy_file.write_text(ground.policy())
+
+    @property
+    def pid(self):
+        return self.process.pid if self.process else None
+
+    def start(self, self_protection=None):
+        if self_protection is not None:
+            self._protection = self_protection
+        self.config_file.write_text(
+            f"policy: {self.policy_file}\nstate: {STATE}\ncontrol: {CONTROL}\npins: {PINS}\nself_protection: {'on' if self._protection else 'off'}\n"
+        )
+        started = time.monotonic()
+        with open(self.log_file, "ab") as log:
+            self.process = subprocess.Popen([self.program, "--config", str(self.config_file)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            start_new_session=True, preexec_fn=lambda: pathlib.Path(CGROUP, "cgroup.procs").write_text("0"))  # fmt: skip
+        while not self.answers():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"lictord ended with {self.process.returncode}: {self.log()}")
+            if time.monotonic() - started > SECONDS_TO_START:
+                raise RuntimeError(f"lictord does not answer at {CONTROL} after {SECONDS_TO_START} s: {self.log()}")
+            time.sleep(0.05)
+        self.ground.names.update(daemon=str(self.process.pid), daemon_cgroup=CGROUP, pins=PINS, control=CONTROL, policy=str(self.policy_file),
+                                 config=str(self.config_file), state=STATE)  # fmt: skip
+        return time.monotonic() - started
+
+    @staticmethod
+    def answers():
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(2)
+            try:
+                sock.connect(CONTROL)
+            except OSError:
+                return False
+        return True
+
+    def ensure(self):
+        """After an attack on it: it must be there, else the next case would fail for this one's reason."""
+        if self.process.poll() is not None or not self.answers():
+            self.kill()
+            self.start()
+
+    def signal(self, number):
+        os.kill(self.process.pid, number)
+
+    def kill(self):
+        """Ends it the hard way, its own protection notwithstanding: by the service manager's last means, else by SIGKILL."""
+        if self.process is None:
+            return
+        with contextlib.suppress(OSError):
+            pathlib.Path(CGROUP, "cgroup.freeze").write_text("0")
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            self.signal(signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):
+            self.signal(signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
+    def stop(self):
+        """Asks it to end as a service manager does."""
+        if self.process is None:
+            return
+        self.signal(signal.SIGTERM)
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired as late:
+            self.kill()
+            raise RuntimeError("lictord did not end within 20 s of SIGTERM") from late
+        self.process = None
+
+    def log(self):
+        lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.exists() else []
+        return " / ".join(lines[-6:]) or "it said nothing"
