@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use lictor_api::bytes::escape;
 use lictor_api::client::{Client, ClientError};
-use lictor_api::control::{EventFilter, Mode, PolicyText, StartSession, Summary};
+use lictor_api::control::{EventFilter, PolicyText, StartSession, Summary};
 use lictor_api::settings::Settings;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
@@ -28,8 +28,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SI
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 
-/// Lictor itself failed and CMD was not started.
-const LICTOR_FAILED: u8 = 125;
+use crate::RUN_FAILED;
+use crate::cli::RunArgs;
+use crate::context::Context;
+
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
@@ -37,30 +39,19 @@ const NOT_FOUND: u8 = 127;
 pub(crate) const START_ARGUMENT: &str = "__start";
 pub(crate) const DAEMON_ARGUMENT: &str = "__lictord";
 
-pub(crate) struct RunArgs {
-    pub(crate) agent: Option<String>,
-    pub(crate) policy: Option<PathBuf>,
-    pub(crate) rules: Option<PathBuf>,
-    pub(crate) mode: Option<Mode>,
-    pub(crate) user: Option<String>,
-    pub(crate) events: Option<PathBuf>,
-    pub(crate) quiet: bool,
-    pub(crate) command: Vec<OsString>,
-    pub(crate) settings: Settings,
-}
-
-pub(crate) fn run(args: &RunArgs) -> ExitCode {
-    match session(args) {
+pub(crate) fn run(args: RunArgs, context: &Context) -> ExitCode {
+    match session(&args, context) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
+            let command = args.command.first().map(|word| word.to_string_lossy()).unwrap_or_default();
             eprintln!("lictor: {error:#}");
-            eprintln!("lictor: `{}` was not started", args.command.first().map(|word| word.to_string_lossy()).unwrap_or_default());
-            ExitCode::from(LICTOR_FAILED)
+            eprintln!("lictor: `{command}` was not started");
+            ExitCode::from(RUN_FAILED)
         }
     }
 }
 
-fn session(args: &RunArgs) -> Result<u8> {
+fn session(args: &RunArgs, context: &Context) -> Result<u8> {
     if args.rules.is_some() {
         bail!("--rules: this version has no rules yet");
     }
@@ -71,14 +62,14 @@ fn session(args: &RunArgs) -> Result<u8> {
         .map(|path| File::create(path).with_context(|| format!("cannot write {}", path.display())))
         .transpose()?;
     let owner = Owner::find(args.user.as_deref())?;
-    let daemon = Daemon::find(args)?;
+    let daemon = Daemon::find(context)?;
     let mut client = daemon.client()?;
 
     let mut child = Waiting::start(args)?;
     let started = client.start_session(StartSession {
         agent: args.agent.clone(),
         policy,
-        mode: args.mode,
+        mode: args.mode.map(Into::into),
         pid: child.pid(),
         home: escape(owner.home.as_bytes()),
         user: escape(owner.name.as_bytes()),
@@ -184,12 +175,12 @@ struct Private {
 }
 
 impl Daemon {
-    fn find(args: &RunArgs) -> Result<Daemon> {
-        let control = args.settings.control.clone();
+    fn find(context: &Context) -> Result<Daemon> {
+        let control = context.settings.control.clone();
         match Client::connect(&control) {
             Ok(_) => Ok(Daemon { control, private: None }),
-            Err(error) if !error.is_no_daemon() => Err(error.into()),
-            Err(_) if nix::unistd::geteuid().is_root() => Daemon::private(&args.settings),
+            Err(error) if !error.is_no_daemon() || context.control_given => Err(error.into()),
+            Err(_) if nix::unistd::geteuid().is_root() => Daemon::private(&context.settings),
             Err(error) => {
                 let error: anyhow::Error = error.into();
                 Err(error.context("a session needs a running lictord, or root to start a private one"))
@@ -374,7 +365,7 @@ impl Waiting {
         Ok(match (status.code(), status.signal()) {
             (Some(code), _) => code as u8,
             (None, Some(signal)) => (128 + signal) as u8,
-            (None, None) => LICTOR_FAILED,
+            (None, None) => RUN_FAILED,
         })
     }
 }
@@ -385,7 +376,7 @@ pub(crate) fn start_child(mut args: impl Iterator<Item = OsString>) -> ExitCode 
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("lictor: {error:#}");
-            ExitCode::from(LICTOR_FAILED)
+            ExitCode::from(RUN_FAILED)
         }
     }
 }
@@ -405,14 +396,14 @@ fn become_command(args: &mut impl Iterator<Item = OsString>) -> Result<u8> {
         && let Err(error) = become_user(&user)
     {
         write!(ready, "{error:#}")?;
-        return Ok(LICTOR_FAILED);
+        return Ok(RUN_FAILED);
     }
     close_on_exec()?;
     ready.write_all(b"ready")?;
     drop(ready);
     let mut word = [0u8];
     if go.read_exact(&mut word).is_err() {
-        return Ok(LICTOR_FAILED); // the session could not be opened; the parent says why
+        return Ok(RUN_FAILED); // the session could not be opened; the parent says why
     }
     drop(go);
     let Some((program, arguments)) = command.split_first() else { bail!("there is no command") };
