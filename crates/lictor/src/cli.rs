@@ -2,7 +2,7 @@
 //! The command line: every command, option and help text.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use jiff::{SpanRelativeTo, SignedDuration, Span};
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use lictor_api::control::Mode;
 use lictor_api::event::Kind;
 use std::ffi::OsString;
@@ -11,7 +11,9 @@ use std::path::PathBuf;
 /// Runs AI agents under a policy that the Linux kernel enforces.
 #[derive(Debug, Parser)]
 #[command(name = "lictor", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Example: sudo lictor run -- bash\n         lictor events --denied\n         lictor explain EVENT_ID")]
+#[command(
+    after_help = "Example: sudo lictor run -- bash\n         lictor events --denied\n         lictor explain EVENT_ID"
+)]
 pub(crate) struct Cli {
     /// The control socket of lictord [default: what the settings say]
     #[arg(long, global = true, value_name = "PATH")]
@@ -247,7 +249,9 @@ mod tests {
     #[test]
     fn kinds_are_a_list_of_known_words() {
         let parse = |line: &str| Cli::try_parse_from(line.split(' '));
-        let Command::Events(args) = parse("lictor events --kind exec,file --kind lost").unwrap().command else { panic!() };
+        let Command::Events(args) = parse("lictor events --kind exec,file --kind lost").unwrap().command else {
+            panic!()
+        };
         assert_eq!(args.kind, [Kind::Exec, Kind::File, Kind::Lost]);
         let error = parse("lictor events --kind exce").unwrap_err().to_string();
         assert!(error.contains("exec, file, network"), "{error}");

@@ -23,7 +23,10 @@ pub(crate) fn run(args: &EventsArgs, context: &Context, out: &mut impl Write) ->
             if log.files().is_empty() {
                 bail!("{error}; and no events are recorded in {}", context.settings.state.display());
             }
-            eprintln!("lictor: no lictord answers; these are the events recorded in {}", context.settings.state.display());
+            eprintln!(
+                "lictor: no lictord answers; these are the events recorded in {}",
+                context.settings.state.display()
+            );
             return recorded(&log, &filter, &mut printer, out);
         }
         Err(error) => return Err(error.into()),
@@ -38,7 +41,12 @@ pub(crate) fn run(args: &EventsArgs, context: &Context, out: &mut impl Write) ->
 }
 
 /// Prints what `log` holds. Damaged lines are named, and make the command fail when all else is printed.
-fn recorded(log: &EventLog, filter: &EventFilter, printer: &mut Printer, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+fn recorded(
+    log: &EventLog,
+    filter: &EventFilter,
+    printer: &mut Printer,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
     let (events, problems) = log.select(filter);
     events.iter().try_for_each(|event| printer.print(out, event))?;
     out.flush()?;

@@ -35,7 +35,10 @@ fn find(args: &ExplainArgs, context: &Context) -> anyhow::Result<Explanation> {
             Err(error) if error.is_no_daemon() => {
                 let log = EventLog::of_state(state);
                 if log.files().is_empty() {
-                    bail!("{error}; and no events are recorded in {}: name a file of events with --file", state.display());
+                    bail!(
+                        "{error}; and no events are recorded in {}: name a file of events with --file",
+                        state.display()
+                    );
                 }
                 log
             }

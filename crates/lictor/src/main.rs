@@ -132,7 +132,10 @@ mod tests {
                     check(sub, &path);
                 } else {
                     let after = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
-                    assert!(after.contains(&format!("{path} ")) || after.contains(&format!("{path}\n")), "{path} has no example");
+                    assert!(
+                        after.contains(&format!("{path} ")) || after.contains(&format!("{path}\n")),
+                        "{path} has no example"
+                    );
                 }
             }
         }
