@@ -95,6 +95,9 @@ pub struct StartSession {
     pub home: String,
     pub user: String,
     pub cwd: String,
+    /// Also report each allowed read, once an object.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_events: bool,
 }
 
 /// A policy sent along with a request: the daemon need not be able to read the client's file.
@@ -308,6 +311,7 @@ mod tests {
                 home: "/root".into(),
                 user: "root".into(),
                 cwd: "/tmp".into(),
+                all_events: false,
             }),
             r#"{"op":"start_session","agent":"coder","policy":{"file":"p.yaml","text":"version: 1"},"mode":"enforce","pid":7,"home":"/root","user":"root","cwd":"/tmp"}"#,
         );

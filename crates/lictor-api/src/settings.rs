@@ -29,6 +29,8 @@ pub struct Settings {
     /// What is denied to enforcing sessions when the daemon has not been heard of.
     pub fail_closed: FailClosed,
     pub judge: Judge,
+    /// Room in the kernel for the path patterns of all sessions, in cells of 16 bytes.
+    pub automaton_cells: u32,
 }
 
 impl Default for Settings {
@@ -42,6 +44,7 @@ impl Default for Settings {
             self_protection: Switch::Off,
             fail_closed: FailClosed::Network,
             judge: Judge {},
+            automaton_cells: 1 << 20,
         }
     }
 }
@@ -49,6 +52,12 @@ impl Default for Settings {
 words! {
     Switch { Off = "off", On = "on" }
 }
+impl Default for FailClosed {
+    fn default() -> Self {
+        Self::Network
+    }
+}
+
 words! {
     FailClosed { Network = "network", All = "all", Off = "off" }
 }

@@ -202,11 +202,6 @@ impl Sensor {
         self.identify.as_fd()
     }
 
-    /// The two rings, most urgent first.
-    pub fn rings(&self) -> Result<[&MapHandle; 2]> {
-        Ok([self.map("denials")?, self.map("events")?])
-    }
-
     /// Names of the programs in force.
     pub fn hooks(&self) -> &[String] {
         &self.hooks
@@ -326,16 +321,42 @@ impl Sensor {
         Ok(())
     }
 
-    /// Takes everything out of the kernel. Only for a private daemon whose session is over.
-    pub fn remove(self) -> Result<()> {
-        let Sensor { dir, maps, .. } = self;
-        drop(maps);
-        remove_pins(&dir)?;
+    /// Takes the pins away: the programs go with this process. Only for a private daemon whose session is over.
+    pub fn unpin(&self) -> Result<()> {
+        remove_pins(&self.dir)?;
         // Only ours was in there; a folder with other builds stays.
-        if let Some(parent) = dir.parent() {
+        if let Some(parent) = self.dir.parent() {
             let _only_when_empty = fs::remove_dir(parent);
         }
         Ok(())
+    }
+}
+
+/// The reading end of both rings.
+pub struct Rings<'a>(libbpf_rs::RingBuffer<'a>);
+
+impl<'a> Rings<'a> {
+    /// `take` is called with each record's bytes, denials first.
+    pub fn open(sensor: &'a Sensor, take: impl Fn(&[u8]) + Clone + 'a) -> Result<Rings<'a>> {
+        let mut builder = libbpf_rs::RingBufferBuilder::new();
+        for map in [sensor.map("denials")?, sensor.map("events")?] {
+            let take = take.clone();
+            builder
+                .add(map, move |bytes: &[u8]| {
+                    take(bytes);
+                    0
+                })
+                .map_err(bpf("cannot read a ring"))?;
+        }
+        Ok(Rings(builder.build().map_err(bpf("cannot read the rings"))?))
+    }
+
+    /// Waits for records at the longest for `wait`, and takes all that are there.
+    pub fn poll(&self, wait: std::time::Duration) -> Result<()> {
+        match self.0.poll(wait) {
+            Err(error) if error.kind() == libbpf_rs::ErrorKind::Interrupted => Ok(()),
+            other => other.map_err(bpf("cannot poll the rings")),
+        }
     }
 }
 
@@ -372,19 +393,36 @@ impl Legacy {
 
     /// Whether a session of that build still has tasks: the second field of a session, in every build.
     pub fn in_use(&self) -> Result<bool> {
-        for slot in 0..abi::SESSIONS {
-            let state = self.sessions.lookup(&slot.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read a session"))?;
-            let tasks = state.and_then(|bytes| from_bytes::<i64>(bytes.get(8..)?)).unwrap_or(0);
-            if tasks > 0 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        any_tasks(&self.sessions)
     }
 
     pub fn remove(self) -> Result<()> {
         remove_pins(&self.dir)
     }
+}
+
+/// Whether a session of any build below `pins` still has tasks.
+pub fn any_session_alive(pins: &Path) -> Result<bool> {
+    for entry in fs::read_dir(pins).map_err(io(format!("cannot read {}", pins.display())))? {
+        let sessions = entry.map_err(io("cannot read the pins"))?.path().join("maps/sessions");
+        if sessions.exists() {
+            let sessions = MapHandle::from_pinned_path(&sessions).map_err(bpf("cannot open the sessions"))?;
+            if any_tasks(&sessions)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn any_tasks(sessions: &MapHandle) -> Result<bool> {
+    for slot in 0..sessions.max_entries() {
+        let state = sessions.lookup(&slot.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read a session"))?;
+        if state.and_then(|bytes| from_bytes::<i64>(bytes.get(8..)?)).unwrap_or(0) > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Changes with every change of the programs or of their layout.

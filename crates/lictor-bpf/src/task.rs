@@ -37,3 +37,50 @@ pub fn monotonic_ns() -> u64 {
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
+
+/// Asks the kernel for its first BPF program: what the canary tries, and must be refused.
+pub fn try_bpf() -> std::io::Result<()> {
+    let mut id = 0;
+    // SAFETY: `id` is valid for the call to write.
+    match unsafe { libbpf_sys::bpf_prog_get_next_id(0, &mut id) } {
+        0 => Ok(()),
+        error => Err(std::io::Error::from_raw_os_error(-error)),
+    }
+}
+
+/// A descriptor of this program itself, to be mapped later with [`try_map_executable`].
+static MYSELF: std::sync::OnceLock<std::fs::File> = std::sync::OnceLock::new();
+
+/// To be called before the process is governed: afterwards it may not be able to open itself.
+pub fn prepare_map_executable() -> std::io::Result<()> {
+    let file = std::fs::File::open("/proc/self/exe")?;
+    MYSELF.get_or_init(|| file);
+    Ok(())
+}
+
+/// Maps this program executable once more: what the canary tries, and must be refused.
+pub fn try_map_executable() -> std::io::Result<()> {
+    let file = MYSELF.get().ok_or_else(|| std::io::Error::other("not prepared"))?;
+    // SAFETY: a fresh private mapping at an address that the kernel chooses, given back at once and never executed.
+    unsafe {
+        let start = libc::mmap(
+            std::ptr::null_mut(),
+            4096,
+            libc::PROT_READ | libc::PROT_EXEC,
+            libc::MAP_PRIVATE,
+            file.as_raw_fd(),
+            0,
+        );
+        if start == libc::MAP_FAILED {
+            return Err(std::io::Error::last_os_error());
+        }
+        libc::munmap(start, 4096);
+    }
+    Ok(())
+}
+
+/// Marks a descriptor that was inherited, and that no Rust value owns, to be closed by the next execution.
+pub fn set_close_on_exec(number: RawFd) -> nix::Result<()> {
+    // SAFETY: plain system call; it fails with EBADF when the number is not open, and changes nothing but a flag.
+    nix::errno::Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
+}

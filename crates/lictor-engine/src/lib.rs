@@ -6,3 +6,4 @@
 //! decision can be taken in Rust to check what the kernel program decided.
 
 pub mod policy;
+pub mod process;

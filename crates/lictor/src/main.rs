@@ -19,6 +19,7 @@ use cli::{Cli, Command, PolicyCommand};
 use context::Context;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// `lictor run` could not do its own part, and the command was not started.
@@ -26,6 +27,9 @@ pub(crate) const RUN_FAILED: u8 = 125;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = inner_program(&arguments) {
+        return code;
+    }
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -47,6 +51,21 @@ fn main() -> ExitCode {
             anstream::eprintln!("{}lictor:{} {}", output::BAD, output::BAD.render_reset(), chain(&error));
             ExitCode::from(if is_run { RUN_FAILED } else { 1 })
         }
+    }
+}
+
+/// What `lictor run` starts of itself: the waiting command, a private daemon and its canary.
+fn inner_program(arguments: &[OsString]) -> Option<ExitCode> {
+    let name = arguments.get(1)?;
+    let mut rest = arguments.iter().skip(2).cloned();
+    if name == run::START_ARGUMENT {
+        Some(run::start_child(rest))
+    } else if name == run::DAEMON_ARGUMENT {
+        Some(run::private_daemon(rest))
+    } else if name == lictord::CANARY_ARGUMENT {
+        Some(lictord::canary(Path::new(&rest.next()?)))
+    } else {
+        None
     }
 }
 

@@ -48,7 +48,9 @@ vm_run() {
 
     mkdir -p "$RUN_DIR/results/.lictor-vm"
     printf '%s' "$mounts" >"$RUN_DIR/results/.lictor-vm/mounts"
-    echo "TTY=$tty" >"$RUN_DIR/results/.lictor-vm/options"
+    local rows=24 columns=80
+    [ "$tty" = no ] || [ ! -t 0 ] || read -r rows columns < <(stty size)
+    printf 'TTY=%s\nROWS=%s\nCOLUMNS=%s\n' "$tty" "$rows" "$columns" >"$RUN_DIR/results/.lictor-vm/options"
     # One word is a line for the shell, as with ssh(1); more are run as they stand.
     if [ $# = 1 ]; then printf '%s\n' "$1"; else printf '%q ' "$@"; fi >"$RUN_DIR/results/.lictor-vm/command"
 
@@ -57,14 +59,17 @@ vm_run() {
         make_ext4 "$RUN_DIR/results.ext4" 1024 "$RUN_DIR/results"
         start_guest
         status=$(debugfs -R 'cat /.lictor-vm/status' "$RUN_DIR/results.ext4" 2>/dev/null)
-        grep -qa 'lictor-vm: started' "$RUN_DIR/console" && break
-        [ "$GUEST_STATUS" = 124 ] && break
-        if [ "$ACCEL" = kvm ] && [ -z "${LICTOR_VM_ACCEL:-}" ]; then
+        if guest_started; then
+            [ "$ACCEL" = tcg ] || echo "$ACCEL" >"$(accel_file)"
+            break
+        fi
+        if [ "$ACCEL" = kvm ] && accel_is_a_guess; then
             say "KVM does not run this guest on this host; software emulation from now on (remove $(accel_file) to try again)"
             echo tcg >"$(accel_file)"
-        else
-            say "the guest died before its first line (attempt $attempt of 3)"
+            continue
         fi
+        [ "$GUEST_STATUS" = 124 ] && break
+        say "the guest died before its first line (attempt $attempt of 3)"
     done
 
     [ -z "$console" ] || cp "$RUN_DIR/console" "$console"
@@ -105,15 +110,19 @@ choose_accel() {
     if [ -f "$(accel_file)" ]; then ACCEL=$(cat "$(accel_file)"); fi
 }
 
+accel_is_a_guess() { [ -z "${LICTOR_VM_ACCEL:-}" ] && [ ! -f "$(accel_file)" ]; }
+
+guest_started() { grep -qa 'lictor-vm: started' "$RUN_DIR/console"; }
+
 # Uses the variables of vm_run; sets GUEST_STATUS.
 start_guest() {
     choose_accel
-    local accel=tcg,thread=multi limit=$timeout chardev_extra=""
+    local accel=tcg,thread=multi limit=$timeout chardev_extra="" watchdog=""
     [ "$ACCEL" = kvm ] && accel=kvm
     [ "$tty" = no ] || chardev_extra=,signal=off
     : >"$RUN_DIR/console"
     local qemu=(qemu-system-x86_64 -accel "$accel" -cpu max -smp 2 -m "$memory" -nodefaults -no-user-config -display none
-        -no-reboot -nic none -kernel "$kernel_path/vmlinuz" -initrd "$RUN_DIR/initramfs"
+        -no-reboot -nic none -pidfile "$RUN_DIR/qemu.pid" -kernel "$kernel_path/vmlinuz" -initrd "$RUN_DIR/initramfs"
         -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off random.trust_cpu=on $append"
         -serial "file:$RUN_DIR/console" -chardev "stdio,id=out$chardev_extra" -serial chardev:out
         -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng
@@ -122,6 +131,14 @@ start_guest() {
         -drive "file=$RUN_DIR/results.ext4,if=none,id=results,format=raw,cache=unsafe" -device virtio-blk-pci,drive=results,serial=results
         "${drives[@]}")
     GUEST_STATUS=0
+    if [ "$ACCEL" = kvm ] && accel_is_a_guess; then
+        # A KVM that cannot run the guest may stop it in silence instead of failing.
+        (
+            sleep 40
+            guest_started || kill "$(cat "$RUN_DIR/qemu.pid")"
+        ) 2>/dev/null &
+        watchdog=$!
+    fi
     if [ "$tty" = yes ]; then
         TMPDIR=$RUN_DIR timeout --foreground -k 5 "$limit" "${qemu[@]}" || GUEST_STATUS=$?
     else
@@ -129,6 +146,7 @@ start_guest() {
         # qemu says nothing when all is well.
         [ ! -s "$RUN_DIR/qemu.log" ] || sed 's/^/lictor-vm: qemu: /' "$RUN_DIR/qemu.log" >&2
     fi
+    [ -z "$watchdog" ] || kill "$watchdog" 2>/dev/null || true
 }
 
 collect_results() {
