@@ -5,7 +5,7 @@
 
 use crate::bytes::printable;
 use crate::control::{Explanation, Fact};
-use crate::event::{Action, Event, FileOp, Kind, NetworkOp, Tier, Verdict};
+use crate::event::{Action, Event, FileOp, NetworkOp, ProcessOp, Tier, Verdict};
 
 /// Explains `event`.
 #[must_use]
@@ -202,28 +202,39 @@ fn pattern(path: &str) -> String {
 }
 
 fn floor_fix(event: &Event) -> String {
-    let privilege = match (&event.privilege, event.kind) {
-        (Some(privilege), _) => match privilege.op.as_str() {
-            "mount" => Some("mount"),
-            "userns" => Some("userns"),
-            "bpf" => Some("bpf"),
-            "perf" => Some("perf"),
-            "key" => Some("keyring"),
-            "module" => Some("modules"),
-            _ => None,
-        },
-        (None, Kind::Network) => Some("raw_sockets"),
-        // Signals stay inside the session whatever is given back.
-        (None, Kind::Process) if event.operation() == "trace" => Some("ptrace"),
-        (None, _) => None,
-    };
-    match privilege {
+    match given_back_by(event) {
         Some(name) => format!(
             "agents.{}.privileges: add {name}, if this agent may be trusted with it",
             event.agent.as_deref().unwrap_or("NAME")
         ),
         None => "no line of a policy gives this back: run it outside of the session".to_owned(),
     }
+}
+
+/// The privilege that would permit what the floor denied.
+fn given_back_by(event: &Event) -> Option<&'static str> {
+    if let Some(privilege) = &event.privilege {
+        return match (privilege.op.as_str(), privilege.detail.as_deref()) {
+            ("mount" | "namespace", _) | ("capability", Some("sys_admin")) => Some("mount"),
+            ("userns", _) => Some("userns"),
+            ("bpf", _) | ("capability", Some("bpf" | "net_admin")) => Some("bpf"),
+            ("perf", _) | ("capability", Some("perfmon")) => Some("perf"),
+            ("key", _) => Some("keyring"),
+            ("module", _) | ("capability", Some("sys_module")) => Some("modules"),
+            ("tun", _) | ("capability", Some("net_raw")) => Some("raw_sockets"),
+            ("capability", Some("sys_ptrace")) => Some("ptrace"),
+            _ => None,
+        };
+    }
+    if let Some(network) = &event.network {
+        let raw = matches!(network.family.as_deref(), Some("packet" | "inet" | "inet6"));
+        // SCTP and its like stay closed whatever is given back.
+        let of_raw = !matches!(network.protocol.as_deref(), Some("sctp" | "tcp" | "udp"));
+        return (raw && of_raw).then_some("raw_sockets");
+    }
+    // Signals stay inside the session whatever is given back.
+    let traces = event.process_event.as_ref().is_some_and(|process| process.op == ProcessOp::Trace);
+    traces.then_some("ptrace")
 }
 
 /// What a list would have to name for this event to be permitted.
@@ -331,6 +342,25 @@ mod tests {
         check("files.move", "make agents.a.files say the same");
         check("fail-closed", "");
         check("", "");
+    }
+
+    #[test]
+    fn a_privilege_is_named_only_where_it_helps() {
+        let check = |object: &str, privilege: Option<&str>| {
+            let json = format!(r#"{{"kind":"privilege",{object},"verdict":{{"action":"deny","tier":"floor"}}}}"#);
+            let fix = explain(event(&json)).fix.unwrap();
+            let expected = privilege
+                .map_or("no line of a policy".to_owned(), |name| format!("agents.NAME.privileges: add {name},"));
+            assert!(fix.starts_with(&expected), "{object}: {fix}");
+        };
+        check(r#""privilege":{"op":"capability","detail":"sys_ptrace"}"#, Some("ptrace"));
+        check(r#""privilege":{"op":"capability","detail":"sys_boot"}"#, None);
+        check(r#""privilege":{"op":"io_uring"}"#, None);
+        check(r#""process_event":{"op":"trace","target":1}"#, Some("ptrace"));
+        check(r#""process_event":{"op":"signal","target":1}"#, None);
+        check(r#""network":{"op":"socket","family":"packet"}"#, Some("raw_sockets"));
+        check(r#""network":{"op":"socket","family":"inet","protocol":"sctp"}"#, None);
+        check(r#""network":{"op":"socket","family":"alg"}"#, None);
     }
 
     #[test]
