@@ -37,8 +37,8 @@ fn of_the_file() {
         "2:1",
         "unknown key `agent` in the policy: did you mean `agents`?",
     );
-    one("version: 1\nagents:\n  a:\n    mode: [enforce\n", "5:1", "");
-    one("version: 1\nagents:\n  7: {mode: enforce}\n", "3:3", "a name must be text");
+    one("version: 1\nagents:\n  a:\n    mode: [enforce\n", "4:11", "unclosed bracket");
+    one("version: 1\nagents:\n  7: {mode: enforce}\n", "3:3", "name must be text");
     one("version: 1\nagents:\n  a b: {mode: enforce}\n", "3:3", "no name for an agent");
 }
 
