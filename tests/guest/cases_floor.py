@@ -18,6 +18,9 @@ def protect(id, title, command, evasions=(), effect="daemon", **more):
     return attack("protect-" + id, title, command, "", effect, evasions=evasions, self_protection=True, **more)
 
 
+# For files of another process the kernel turns every refused ptrace check into EACCES, whoever refused it.
+HIDDEN = ("EPERM", "EACCES")
+
 CASES = [
     # Other processes.
     floor("ptrace", "tracing another process", "ptrace {victim} {address}", "leak", "process", (55,)),
@@ -25,11 +28,11 @@ CASES = [
     floor("traceme", "having itself traced by who started the session", "--here traceme", "status", "process", (56,)),
     floor("vm-read", "process_vm_readv", "vm-read {victim} {address}", "leak", "process", (57,)),
     floor("vm-write", "process_vm_writev", "vm-write {victim} {address}", "victim", "process", (57,)),
-    floor("proc-mem", "/proc/PID/mem", "proc-mem {victim} {address}", "leak", None, (57,)),
-    floor("environ", "/proc/PID/environ", "read /proc/{victim}/environ", "leak", None, (58,)),
-    floor("maps", "/proc/PID/maps", "read /proc/{victim}/maps", "status", None, (58,)),
-    floor("proc-fd", "an open file of another process through /proc/PID/fd", "read /proc/{victim}/fd/9", "leak", None, (58, 3)),
-    floor("proc-root", "the file system of another process through /proc/PID/root", "read /proc/{victim}/root{home}/.ssh/id_ed25519", "leak", None, (3,)),
+    floor("proc-mem", "/proc/PID/mem", "proc-mem {victim} {address}", "leak", None, (57,), errors=HIDDEN),
+    floor("environ", "/proc/PID/environ", "read /proc/{victim}/environ", "leak", None, (58,), errors=HIDDEN),
+    floor("maps", "/proc/PID/maps", "read /proc/{victim}/maps", "status", None, (58,), errors=HIDDEN),
+    floor("proc-fd", "an open file of another process through /proc/PID/fd", "read /proc/{victim}/fd/9", "leak", None, (58, 3), errors=HIDDEN),
+    floor("proc-root", "the file system of another process through /proc/PID/root", "read /proc/{victim}/root{home}/.ssh/id_ed25519", "leak", None, (3,), errors=HIDDEN),
     floor("pidfd-getfd", "taking a descriptor of another process", "pidfd-getfd {victim} 9", "leak", "process", (57, 91)),
     floor("kcmp", "kcmp", "kcmp {victim}", "status", None, (57,)),
     floor("madvise", "process_madvise", "madvise {victim} {address}", "status", None, (57,)),
@@ -47,7 +50,7 @@ CASES = [
     floor("userns-clone", "a user and network namespace by clone3", "userns-clone", "status", "privilege", (75, 101)),
     floor("userns-user", "a user namespace as an ordinary user", "userns", "status", "privilege", (75,), user="dev"),
     floor("setns", "entering another process's namespaces by pidfd", "setns-pidfd {other_namespace}", "status", None, (69,)),
-    floor("setns-file", "entering a namespace by /proc/PID/ns", "setns-file {other_namespace}", "status", None, (69,)),
+    floor("setns-file", "entering a namespace by /proc/PID/ns", "setns-file {other_namespace}", "status", None, (69,), errors=HIDDEN),
     floor("cgroup-move", "moving to a cgroup of its own", "cgroup-move /sys/fs/cgroup/attack", "status", None, (71,)),
     floor("cgroup-root", "moving to another cgroup", "cgroup-move {other_cgroup}", "status", None, (71,)),
     floor("cgroup-clone", "being born in another cgroup", "cgroup-clone {other_cgroup}", "status", None, (72,)),
@@ -91,7 +94,7 @@ CASES = [
     guard("kill", "killing the daemon", "kill {daemon} 9", evasions=(113,), event="process"),
     guard("stop", "stopping the daemon", "kill {daemon} 19", evasions=(114,), event="process"),
     guard("ptrace", "tracing the daemon", "seize {daemon}", "status", "process", (114,)),
-    guard("proc-mem", "the daemon's memory", "open-write /proc/{daemon}/mem", "status", None, (57,), errors=("EPERM", "EACCES")),
+    guard("proc-mem", "the daemon's memory", "open-write /proc/{daemon}/mem", "status", None, (57,), errors=HIDDEN),
     guard("prlimit", "the daemon's limits", "prlimit {daemon}", evasions=(117,)),
     guard("scheduler", "the daemon's scheduling", "scheduler {daemon}", evasions=(116,)),
     guard("nice", "the daemon's priority", "nice {daemon}", evasions=(116,)),
@@ -102,7 +105,7 @@ CASES = [
     guard("pins", "removing the pins", "remove-pins {pins}", "status", None, (122,)),
     guard("pins-cover", "mounting over the pins", "mount /sys/fs/bpf", "status", None, (122,)),
     guard("pins-rename", "renaming the pins", "rename {pins} {pins}-gone", "status", None, (122,)),
-    guard("map-by-id", "spoiling a map by its id", "bpf-by-id {daemon}", "status", None, (119, 120)),
+    guard("map-by-id", "spoiling a map by its id", "bpf-by-id {daemon}", "status", None, (119, 120), errors=HIDDEN),
     guard("map-pinned", "spoiling a pinned map", "bpf-pinned {pins}", "status", None, (119,)),
     guard("policy", "writing the policy", "append {policy} #", "{policy}", None, (118,)),
     guard("config", "writing the settings", "append {config} #", "{config}", None, (118,)),
@@ -117,7 +120,7 @@ CASES = [
     protect("scheduler", "scheduling class", "scheduler {daemon}", (116,)),
     protect("cgroup-kill", "cgroup.kill", "write {daemon_cgroup}/cgroup.kill 1", (115,)),
     protect("cgroup-freeze", "cgroup.freeze", "write {daemon_cgroup}/cgroup.freeze 1", (115,), effect="{daemon_cgroup}/cgroup.freeze"),
-    protect("map-by-id", "a map taken by its id", "bpf-by-id {daemon}", (119, 120), effect="status"),
+    protect("map-by-id", "a map taken by its id", "bpf-by-id {daemon}", (119, 120), effect="status", errors=HIDDEN),
     protect("map-pinned", "a pinned map", "bpf-pinned {pins}", (119,), effect="status"),
     protect("pins", "removing the pins", "remove-pins {pins}", (122,), effect="status"),
     protect("pins-rename", "renaming the pins", "rename {pins} {pins}-gone", (122,), effect="status"),
@@ -131,6 +134,9 @@ CASES = [
     benign("floor-cpuinfo", "the host's /proc entries", "read /proc/meminfo", "open"),
     benign("floor-sysctl-read", "reading a kernel setting", "read /proc/sys/kernel/ostype", "open"),
     benign("floor-sysfs-read", "reading /sys", "list /sys/class/net", "open"),
+    benign("floor-pidfd-own", "signalling its own child by descriptor", "pidfd-child", "open"),
+    benign("floor-terminal", "a terminal of its own", "terminal", "open"),
+    benign("floor-nameless", "objects without a name", "nameless {ws}", "open"),
     benign("floor-tmp", "files of its own in /tmp", "work-tree /tmp", "open"),
     benign("floor-build", "a C compiler", "shell 'cd {ws} && gcc -o prog main.c && ./prog && touch {mark}'", "open", "ran"),
     benign("floor-git", "git", "shell 'cd {ws} && git init -q repo && cd repo && git config user.email dev@localhost && git config user.name dev && echo x > f && git add f && git commit -qm first && touch {mark}'",

@@ -65,7 +65,7 @@ class Daemon:
 
     def ensure(self):
         """After an attack on it: it must be there, else the next case would fail for this one's reason."""
-        if self.process.poll() is not None or not self.answers():
+        if self.process is None or self.process.poll() is not None or not self.answers():
             self.kill()
             self.start()
 

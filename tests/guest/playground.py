@@ -341,7 +341,7 @@ class Playground:
                    "10.0.1.1:7004/udp", "127.0.0.1:8000-8100"]  # fmt: skip
         agents = {
             "open": {},
-            "files": {"files": {"read": ["/**"], "write": [f"{n['ws']}/**", f"{n['tmp']}/**", "/tmp/**", "/dev/null", "/dev/tty"], "deny": denied_files}},
+            "files": {"files": {"read": ["/**"], "write": [f"{n['ws']}/**", f"{n['tmp']}/**", "/tmp/**", "/dev/null", "/dev/tty", "/dev/ptmx", "/dev/pts/**"], "deny": denied_files}},
             "kept": {"files": {"write": [f"{n['ws']}/**", f"{n['tmp']}/**"], "readonly": [f"{n['ws']}/.git/hooks/**", f"{n['ws']}/keep.txt", f"{n['ws']}/notyet.cfg"]}},
             "extended": {"extends": "files", "files": {"deny": [f"{n['ws']}/main.c"]}},
             "narrow": {"files": {"read": system, "deny": []}},

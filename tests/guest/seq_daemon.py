@@ -36,6 +36,7 @@ def network_under(suite, name, act, undo):
         session(suite, "net", "watch-network", "10.0.1.1", "7001", log, stop) as network,
         session(suite, "files", "watch-verdicts", KEY, "{ws}/plain.txt", verdicts_stop) as verdicts,
     ):
+        require(verdicts.stdout.readline() == "watching\n", "the session did not start")
         wait_until(lambda: [e for e in log_of(log) if e[1] == "OK"], 20, "a permitted connection before the daemon goes")
         acted = now()
         act()
@@ -75,7 +76,7 @@ def stop(suite):
 def restart(suite):
     flag = stop_flag(suite, "restart")
     with session(suite, "files", "watch-verdicts", KEY, "{ws}/plain.txt", flag) as load:
-        time.sleep(0.5)
+        require(load.stdout.readline() == "watching\n", "the session did not start")
         for round_ in range(5):
             if round_ % 2:
                 suite.daemon.kill()
@@ -95,7 +96,7 @@ def reload(suite):
     policy, flag = suite.daemon.policy_file, stop_flag(suite, "reload")
     original = policy.read_text()
     with session(suite, "files", "watch-verdicts", KEY, "{ws}/plain.txt", flag) as load:
-        time.sleep(0.5)
+        require(load.stdout.readline() == "watching\n", "the session did not start")
         for number in range(1000):
             # Written beside it and renamed, as editors and configuration tools do.
             fresh = policy.with_suffix(".new")
@@ -253,7 +254,7 @@ def later_alias(suite):
     key, alias = pathlib.Path(KEY.format_map(suite.ground.names)), f"{suite.ground.names['ws']}/later"
     flag = stop_flag(suite, "later")
     with session(suite, "files", "watch-verdicts", str(key), "{ws}/plain.txt", flag) as load:
-        time.sleep(0.5)
+        require(load.stdout.readline() == "watching\n", "the session did not start")
         for number in range(200):
             fresh = key.with_suffix(".new")
             fresh.write_text(f"{suite.ground.secret}\n{number}\n")

@@ -225,6 +225,7 @@ class Suite:
         try:
             self.ground.reset()
             self.ground.ensure_victims(decoy=False)
+            self.daemon.ensure()
             detail, verdict = steps.run(self), None
         except sequence.Untried as reason:
             verdict, detail = "untried", str(reason)

@@ -217,7 +217,10 @@ static void affinity_other(char **a)
 static void key_read(char **a)
 {
 	char bytes[256] = {0};
-	must(syscall(SYS_keyctl, KEYCTL_READ, number(a[0]), bytes, sizeof bytes - 1), "KEYCTL_READ");
+	long size = syscall(SYS_keyctl, KEYCTL_READ, number(a[0]), bytes, sizeof bytes - 1);
+	if (size < 0 && errno == ENOKEY) // The kernel says "no such key" for a refused one too; KEYCTL_DESCRIBE tells them apart.
+		must(syscall(SYS_keyctl, KEYCTL_DESCRIBE, number(a[0]), bytes, sizeof bytes - 1), "KEYCTL_READ, then KEYCTL_DESCRIBE");
+	must(size, "KEYCTL_READ");
 	print_secret(bytes, "KEYCTL_READ");
 }
 

@@ -2,10 +2,13 @@
 //
 // Ordinary work, for the benign twins, and loops that run while the daemon is stopped, restarted or reloaded.
 #include "attack.h"
-#include <sched.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -92,6 +95,64 @@ static void work_tree(char **a)
 	done("made and removed a tree");
 }
 
+// Objects that have no name in any directory: memory files, pipes, event counters, unnamed and removed files.
+static void nameless(char **a)
+{
+	char bytes[8];
+	int fds[2];
+	int memory = must(memfd_create("work", MFD_CLOEXEC), "memfd_create");
+	must(write(memory, "text", 4), "write to the memory file");
+	must(ftruncate(memory, 4096), "ftruncate of the memory file");
+	char *alias;
+	must(asprintf(&alias, "/proc/self/fd/%d", memory), "asprintf");
+	int again = must(open(alias, O_RDONLY), "open the memory file again");
+	must(read(again, bytes, 4), "read the memory file");
+	if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0) == MAP_FAILED)
+		fail("mmap of the memory file");
+	must(pipe(fds), "pipe");
+	must(asprintf(&alias, "/proc/self/fd/%d", fds[1]), "asprintf");
+	must(write(must(open(alias, O_WRONLY), "open the pipe again"), "x", 1), "write to the pipe");
+	must(eventfd(0, EFD_CLOEXEC), "eventfd");
+	must(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+	must(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC), "timerfd_create");
+	must(inotify_init1(IN_CLOEXEC), "inotify_init1");
+	int unnamed = must(open(a[0], O_TMPFILE | O_RDWR, 0600), "open O_TMPFILE");
+	must(write(unnamed, "x", 1), "write to the unnamed file");
+	must(fchmod(unnamed, 0644), "fchmod of the unnamed file");
+	char *path = join(a[0], "removed");
+	int removed = must(open(path, O_RDWR | O_CREAT, 0600), "create");
+	must(unlink(path), "unlink");
+	must(ftruncate(removed, 100), "ftruncate of the removed file");
+	must(asprintf(&alias, "/proc/self/fd/%d", removed), "asprintf");
+	must(open(alias, O_RDONLY), "open the removed file again");
+	done("nameless objects");
+}
+
+// What a terminal multiplexer or an editor's console does.
+static void own_terminal(char **a)
+{
+	(void)a;
+	int master = must(posix_openpt(O_RDWR | O_NOCTTY), "posix_openpt");
+	must(grantpt(master), "grantpt");
+	must(unlockpt(master), "unlockpt");
+	must(write(must(open(ptsname(master), O_RDWR | O_NOCTTY), "open the terminal"), "x", 1), "write to the terminal");
+	done("terminal");
+}
+
+static void child_by_descriptor(char **a)
+{
+	(void)a;
+	pid_t pid = must(fork(), "fork");
+	if (pid == 0)
+		for (;;)
+			pause();
+	int fd = must(syscall(SYS_pidfd_open, pid, 0), "pidfd_open");
+	must(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0), "pidfd_send_signal");
+	if (reap(pid) != 128 + SIGTERM)
+		broken("the child did not end by the signal");
+	done("signalled its own child by descriptor");
+}
+
 static void lock_and_map(char **a)
 {
 	char *path = join(a[0], "mapped");
@@ -109,6 +170,8 @@ static void lock_and_map(char **a)
 static void watch_verdicts(char **a)
 {
 	long opened = 0, refused = 0;
+	puts("watching");
+	fflush(stdout);
 	while (access(a[2], F_OK) != 0) {
 		int fd = open(a[0], O_RDONLY);
 		if (fd >= 0)
@@ -208,6 +271,9 @@ const struct attack work_attacks[] = {
 	{"signal-child", 0, signal_child, ""},
 	{"save-file", 1, save_file, "DIR: as an editor does"},
 	{"work-tree", 1, work_tree, "DIR: make, link, swap and remove files"},
+	{"nameless", 1, nameless, "DIR: memory files, pipes, unnamed and removed files"},
+	{"terminal", 0, own_terminal, ""},
+	{"pidfd-child", 0, child_by_descriptor, ""},
 	{"shared-map", 1, lock_and_map, "DIR"},
 	{"watch-verdicts", 3, watch_verdicts, "DENIED ALLOWED STOP: open both until STOP exists"},
 	{"flood", 2, flood, "PATH COUNT"},
