@@ -246,6 +246,7 @@ mod tests {
             home: "/h".into(),
             user: "u".into(),
             cwd: "/c".into(),
+            all_events: false,
         };
         assert_eq!(client.start_session(request).unwrap().session, "s-1");
         assert_eq!(client.wait_session("s-1").unwrap().denied, 1);

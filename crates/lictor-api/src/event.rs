@@ -190,7 +190,7 @@ pub struct File {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     pub op: NetworkOp,
-    /// `ipv4`, `ipv6`, `unix`, `netlink`, or the number of a family that has no name here.
+    /// `inet`, `inet6`, `unix`, `netlink` and so on, or the number of a family that has no name here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
     /// `tcp`, `udp`, or the protocol's number.

@@ -3,8 +3,9 @@
 //!
 //! Works on the event alone, so that it also explains what a daemon recorded that has ended since.
 
+use crate::bytes::printable;
 use crate::control::{Explanation, Fact};
-use crate::event::{Action, Event, FileOp, Kind, NetworkOp, Tier, Verdict};
+use crate::event::{Action, Event, FileOp, NetworkOp, ProcessOp, Tier, Verdict};
 
 /// Explains `event`.
 #[must_use]
@@ -101,45 +102,107 @@ fn fix(event: &Event, verdict: &Verdict) -> Option<String> {
         return None;
     }
     match verdict.tier {
-        Tier::Heartbeat => {
-            return Some(
-                "start lictord again (`systemctl restart lictord`): it takes over the sessions that are running"
-                    .to_owned(),
-            );
-        }
-        Tier::Floor => return Some(floor_fix(event)),
-        Tier::Policy => {}
-        Tier::VerdictCache | Tier::Rules | Tier::Classifier | Tier::Llm | Tier::Human => return None,
+        Tier::Heartbeat => Some(
+            "start lictord again (`systemctl restart lictord`): it takes over the sessions that are running".to_owned(),
+        ),
+        Tier::Floor => Some(floor_fix(event)),
+        Tier::Policy => policy_fix(event, verdict),
+        Tier::VerdictCache | Tier::Rules | Tier::Classifier | Tier::Llm | Tier::Human => None,
     }
+}
+
+/// The lists of a policy, as rules name them behind the agent.
+const LISTS: &[&str] = &[
+    "exec.allow",
+    "exec.deny",
+    "exec.libraries",
+    "files.read",
+    "files.write",
+    "files.deny",
+    "files.readonly",
+    "network.connect",
+    "network.listen",
+    "network.deny",
+    "network.unix",
+];
+
+fn policy_fix(event: &Event, verdict: &Verdict) -> Option<String> {
     let rule = verdict.rule.as_deref()?;
-    let (agent, subject) = rule.split_once('.')?;
-    let place = verdict.source.as_deref().map(|source| format!(" ({source})")).unwrap_or_default();
-    if let Some((list, _)) = subject.split_once('[') {
-        // An entry decided: it has to go, or to become narrower. Nothing that is added elsewhere beats it.
-        return Some(format!(
-            "take the entry {rule}{place} out, or make its pattern narrower: {list} beats every list that permits"
-        ));
+    let agent = event.agent.as_deref().unwrap_or("NAME");
+    match rule {
+        "exec.anonymous" => return Some(format!("agents.{agent}.exec.anonymous: allow")),
+        "undecided" => return Some(format!("agents.{agent}.undecided: allow")),
+        "network" => {
+            return Some(format!("leave agents.{agent}.network out: with it, rare address families are closed"));
+        }
+        "exec.deny" => {
+            let hash = event.exec.as_ref().and_then(|exec| exec.sha256.as_deref()).unwrap_or("...");
+            return Some(format!("agents.{agent}.exec.deny: take \"sha256:{hash}\" out"));
+        }
+        "policy.object" => {
+            return Some(format!(
+                "take the entry that denies the object under its other name out of agents.{agent}: a deny follows the object"
+            ));
+        }
+        "files.move" => {
+            return Some(format!(
+                "make agents.{agent}.files say the same of the old and the new name, or copy instead of moving"
+            ));
+        }
+        _ => {}
     }
-    let value = permitted_by(event)?;
-    Some(format!("agents.{agent}.{subject}{place}: add \"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
+    let source = verdict.source.as_deref().unwrap_or_default();
+    let place = if source.is_empty() { String::new() } else { format!(" ({source})") };
+    let profile = source.strip_prefix("builtin:").and_then(|rest| rest.split(':').next());
+    let (path, entry) = match rule.strip_suffix(']').and_then(|rule| rule.rsplit_once('[')) {
+        Some((path, _)) => (path, true),
+        None => (rule, false),
+    };
+    let list = LISTS.iter().find(|list| path.strip_suffix(**list).is_some_and(|agent| agent.ends_with('.')))?;
+    if entry {
+        // An entry decided: it has to go, or to become narrower. Nothing that is added elsewhere beats it.
+        return Some(match profile {
+            Some(profile) => format!(
+                "the built-in profile `{profile}` forbids it{place}, and what extends it cannot take that back: write the \
+                 lists of agent {agent} without `extends: {profile}`, and without this entry"
+            ),
+            None => format!(
+                "take the entry {rule}{place} out, or make its pattern narrower: {list} beats every list that permits"
+            ),
+        });
+    }
+    let value = quoted(&permitted_by(event)?);
+    Some(match profile {
+        Some(profile) => {
+            let (section, key) = list.split_once('.')?;
+            format!(
+                "write a policy that adds to the built-in profile, and run with --policy FILE --agent mine:\n\
+                 version: 1\nagents:\n  mine:\n    extends: {profile}\n    {section}:\n      {key}: [\"{value}\"]"
+            )
+        }
+        None => format!("agents.{agent}.{list}{place}: add \"{value}\""),
+    })
+}
+
+/// `text` inside a double-quoted YAML string.
+fn quoted(text: &str) -> String {
+    printable(&text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// The pattern that means just this path.
+fn pattern(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for character in path.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '{' | '}' | '\\') {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    out
 }
 
 fn floor_fix(event: &Event) -> String {
-    let privilege = match (&event.privilege, event.kind) {
-        (Some(privilege), _) => match privilege.op.as_str() {
-            "mount" => Some("mount"),
-            "userns" => Some("userns"),
-            "bpf" => Some("bpf"),
-            "perf" => Some("perf"),
-            "key" => Some("keyring"),
-            "module" => Some("modules"),
-            _ => None,
-        },
-        (None, Kind::Network) => Some("raw_sockets"),
-        (None, Kind::Process) => Some("ptrace"),
-        (None, _) => None,
-    };
-    match privilege {
+    match given_back_by(event) {
         Some(name) => format!(
             "agents.{}.privileges: add {name}, if this agent may be trusted with it",
             event.agent.as_deref().unwrap_or("NAME")
@@ -148,20 +211,47 @@ fn floor_fix(event: &Event) -> String {
     }
 }
 
+/// The privilege that would permit what the floor denied.
+fn given_back_by(event: &Event) -> Option<&'static str> {
+    if let Some(privilege) = &event.privilege {
+        return match (privilege.op.as_str(), privilege.detail.as_deref()) {
+            ("mount" | "namespace", _) | ("capability", Some("sys_admin")) => Some("mount"),
+            ("userns", _) => Some("userns"),
+            ("bpf", _) | ("capability", Some("bpf" | "net_admin")) => Some("bpf"),
+            ("perf", _) | ("capability", Some("perfmon")) => Some("perf"),
+            ("key", _) => Some("keyring"),
+            ("module", _) | ("capability", Some("sys_module")) => Some("modules"),
+            ("tun", _) | ("capability", Some("net_raw")) => Some("raw_sockets"),
+            ("capability", Some("sys_ptrace")) => Some("ptrace"),
+            _ => None,
+        };
+    }
+    if let Some(network) = &event.network {
+        let raw = matches!(network.family.as_deref(), Some("packet" | "inet" | "inet6"));
+        // SCTP and its like stay closed whatever is given back.
+        let of_raw = !matches!(network.protocol.as_deref(), Some("sctp" | "tcp" | "udp"));
+        return (raw && of_raw).then_some("raw_sockets");
+    }
+    // Signals stay inside the session whatever is given back.
+    let traces = event.process_event.as_ref().is_some_and(|process| process.op == ProcessOp::Trace);
+    traces.then_some("ptrace")
+}
+
 /// What a list would have to name for this event to be permitted.
 fn permitted_by(event: &Event) -> Option<String> {
     if let Some(network) = &event.network {
         let connects =
             matches!(network.op, NetworkOp::Connect | NetworkOp::Send | NetworkOp::Listen | NetworkOp::Accept);
-        return connects.then(|| network.endpoint());
+        let is_path = network.port.is_none();
+        return connects.then(|| if is_path { pattern(&network.endpoint()) } else { network.endpoint() });
     }
     if let Some(file) = &event.file {
         // Both ends of a rename or link must be permitted; the new name is the one that is usually not.
         let new_name = matches!(file.op, FileOp::Rename | FileOp::Link).then(|| file.to.clone()).flatten();
-        return new_name.or_else(|| file.path.clone());
+        return new_name.or_else(|| file.path.clone()).as_deref().map(pattern);
     }
     let exec = event.exec.as_ref().and_then(|exec| exec.path.clone());
-    exec.or_else(|| event.memory.as_ref().and_then(|memory| memory.path.clone()))
+    exec.or_else(|| event.memory.as_ref().and_then(|memory| memory.path.clone())).as_deref().map(pattern)
 }
 
 #[cfg(test)]
@@ -203,11 +293,11 @@ mod tests {
             ),
         );
         check_fix(
-            r#"{"kind":"file","file":{"op":"rename","path":"/a","to":"/b"},"verdict":{"action":"deny","tier":"policy","rule":"a.files.write","source":"p:7:3"}}"#,
+            r#"{"kind":"file","file":{"op":"rename","path":"/a","to":"/b"},"agent":"a","verdict":{"action":"deny","tier":"policy","rule":"a.files.write","source":"p:7:3"}}"#,
             Some(r#"agents.a.files.write (p:7:3): add "/b""#),
         );
         check_fix(
-            r#"{"kind":"network","network":{"op":"send","protocol":"udp","address":"2001:db8::1","port":53},"verdict":{"action":"deny","tier":"policy","rule":"a.network.connect"}}"#,
+            r#"{"kind":"network","network":{"op":"send","protocol":"udp","address":"2001:db8::1","port":53},"agent":"a","verdict":{"action":"deny","tier":"policy","rule":"a.network.connect"}}"#,
             Some(r#"agents.a.network.connect: add "[2001:db8::1]:53/udp""#),
         );
         check_fix(
@@ -218,6 +308,59 @@ mod tests {
             r#"{"kind":"exec","exec":{"path":"/bin/ls"},"verdict":{"action":"allow","tier":"policy","rule":"a.exec.allow[0]"}}"#,
             None,
         );
+    }
+
+    #[test]
+    fn what_a_built_in_profile_denies_is_changed_by_a_policy_of_ones_own() {
+        check_fix(
+            r#"{"kind":"file","agent":"default","file":{"op":"write","path":"/opt/\"x\n[1]"},"verdict":{"action":"deny","tier":"policy","rule":"default.files.write","source":"builtin:default:7:3"}}"#,
+            Some(
+                "write a policy that adds to the built-in profile, and run with --policy FILE --agent mine:\n\
+                 version: 1\nagents:\n  mine:\n    extends: default\n    files:\n      write: [\"/opt/\\\"x\\n\\\\[1\\\\]\"]",
+            ),
+        );
+        let explanation = explain(event(
+            r#"{"kind":"file","agent":"codex","file":{"op":"read","path":"/k"},"verdict":{"action":"deny","tier":"policy","rule":"base.files.deny[2]","source":"builtin:base:1:2"}}"#,
+        ));
+        assert!(explanation.fix.unwrap().starts_with("the built-in profile `base` forbids it (builtin:base:1:2)"));
+    }
+
+    #[test]
+    fn denials_that_no_list_entry_made_have_their_own_way_out() {
+        let check = |rule: &str, start: &str| {
+            let json = format!(
+                r#"{{"kind":"exec","agent":"a","exec":{{"path":"/x"}},"verdict":{{"action":"deny","tier":"policy","rule":"{rule}"}}}}"#
+            );
+            let fix = explain(event(&json)).fix.unwrap_or_default();
+            assert!(fix.starts_with(start) && fix.is_empty() == start.is_empty(), "{rule}: {fix}");
+        };
+        check("exec.anonymous", "agents.a.exec.anonymous: allow");
+        check("undecided", "agents.a.undecided: allow");
+        check("exec.deny", "agents.a.exec.deny: take");
+        check("network", "leave agents.a.network out");
+        check("policy.object", "take the entry that denies the object");
+        check("files.move", "make agents.a.files say the same");
+        check("fail-closed", "");
+        check("", "");
+    }
+
+    #[test]
+    fn a_privilege_is_named_only_where_it_helps() {
+        let check = |object: &str, privilege: Option<&str>| {
+            let json = format!(r#"{{"kind":"privilege",{object},"verdict":{{"action":"deny","tier":"floor"}}}}"#);
+            let fix = explain(event(&json)).fix.unwrap();
+            let expected = privilege
+                .map_or("no line of a policy".to_owned(), |name| format!("agents.NAME.privileges: add {name},"));
+            assert!(fix.starts_with(&expected), "{object}: {fix}");
+        };
+        check(r#""privilege":{"op":"capability","detail":"sys_ptrace"}"#, Some("ptrace"));
+        check(r#""privilege":{"op":"capability","detail":"sys_boot"}"#, None);
+        check(r#""privilege":{"op":"io_uring"}"#, None);
+        check(r#""process_event":{"op":"trace","target":1}"#, Some("ptrace"));
+        check(r#""process_event":{"op":"signal","target":1}"#, None);
+        check(r#""network":{"op":"socket","family":"packet"}"#, Some("raw_sockets"));
+        check(r#""network":{"op":"socket","family":"inet","protocol":"sctp"}"#, None);
+        check(r#""network":{"op":"socket","family":"alg"}"#, None);
     }
 
     #[test]

@@ -52,14 +52,9 @@ impl Default for Settings {
 words! {
     Switch { Off = "off", On = "on" }
 }
-impl Default for FailClosed {
-    fn default() -> Self {
-        Self::Network
-    }
-}
-
 words! {
-    FailClosed { Network = "network", All = "all", Off = "off" }
+    #[derive(Default)]
+    FailClosed { #[default] Network = "network", All = "all", Off = "off" }
 }
 
 /// Settings of the judging tiers. None exists yet, so any key in it is an error.

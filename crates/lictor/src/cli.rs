@@ -59,7 +59,7 @@ pub(crate) enum PolicyCommand {
 Exit status: that of CMD; 128+N when signal N ended it; 126 CMD may not be executed; 127 CMD was not
 found; 125 Lictor itself failed, and CMD was not started.")]
 pub(crate) struct RunArgs {
-    /// The agent, as the policy names it, or a built-in profile [default: the policy's only agent, else `default`]
+    /// The agent, as the policy names it, or a built-in profile [default: the only agent of --policy, else `default`]
     #[arg(long, value_name = "NAME")]
     pub(crate) agent: Option<String>,
     /// Govern this session by this policy file (with a running lictord: root only)

@@ -94,8 +94,8 @@ fn ima(active: bool) -> Check {
         ("content hashes come from the kernel", "")
     } else {
         (
-            "not active: lictord measures programs itself, and one that it has not measured yet is unknown",
-            "use a kernel with CONFIG_IMA=y to have the kernel measure them",
+            "not active: an agent whose exec lists name `sha256:` contents can start no program",
+            "to use such lists, boot a kernel with CONFIG_IMA=y",
         )
     };
     Check { name: "ima".into(), ok: active, required: false, detail: detail.into(), fix: fix.into() }

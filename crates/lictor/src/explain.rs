@@ -69,7 +69,11 @@ fn print(out: &mut impl Write, explanation: &Explanation) -> std::io::Result<()>
     }
     if let Some(fix) = &explanation.fix {
         writeln!(out)?;
-        writeln!(out, "{}To change it:{} {}", output::HEAD, output::HEAD.render_reset(), printable(fix))?;
+        write!(out, "{}To change it:{} ", output::HEAD, output::HEAD.render_reset())?;
+        // A fix can be a few lines of a policy; nothing else in it may break lines.
+        for (at, line) in fix.lines().enumerate() {
+            writeln!(out, "{}{}", if at == 0 { "" } else { "    " }, printable(line))?;
+        }
     }
     Ok(())
 }

@@ -284,6 +284,32 @@ D                           deny    -       mount       -                       
         assert!(lines[3]["verdict"].is_null() && lines[3]["unjudged"].as_str().unwrap().contains("floor"));
     }
 
+    /// The fenced blocks of `language` in a document.
+    fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
+        let fence = format!("```{language}\n");
+        document.split(fence.as_str()).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_examples_in_the_documents_load() {
+        let facts = SessionFacts { home: b"/h".to_vec(), user: b"u".to_vec(), cwd: b"/w".to_vec() };
+        for (name, text, count) in [
+            ("README.md", include_str!("../../../README.md"), 1),
+            ("docs/policy.md", include_str!("../../../docs/policy.md"), 1),
+        ] {
+            let examples = blocks(text, "yaml");
+            assert_eq!(examples.len(), count, "{name}");
+            for example in examples {
+                let policy = parse(name, example.as_bytes()).unwrap();
+                assert_eq!(compile_all(&policy, &facts).1, Vec::<String>::new());
+            }
+        }
+        let events = blocks(include_str!("../../../docs/events.md"), "json");
+        assert_eq!(events.len(), 1);
+        let event: Event = serde_json::from_str(events[0]).unwrap();
+        assert_eq!(event.verdict.unwrap().action, Action::Deny);
+    }
+
     #[test]
     fn test_refuses_an_agent_that_is_not_there() {
         let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@
 use anyhow::{Context as _, bail};
 use lictor_api::bytes::{escape, unescape};
 use lictor_api::event::{Action, Event, File, FileOp, Memory, Network, NetworkOp, Tier, Verdict};
-use lictor_engine::policy::{Access, Compiled, Decision, Limits, Mode, PolicyFile, Protocol, SessionFacts};
+use lictor_engine::policy::{Access, Compiled, Decision, Limits, Mode, PolicyFile, Protocol, SessionFacts, Undecided};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -48,23 +48,30 @@ impl<'a> Replay<'a> {
             });
         }
         let compiled = self.compiled_for(event)?;
-        let Some(decision) = decide(compiled, event) else {
-            return Ok(Judgement { verdict: None, unjudged: Some("no list of a policy speaks of this") });
+        let monitors = compiled.flags.mode == Mode::Monitor;
+        let verdict = |denied: bool, rule: &str, source: &str, reason: &str| Verdict {
+            action: if denied { Action::Deny } else { Action::Allow },
+            tier: Tier::Policy,
+            rule: Some(rule.to_owned()),
+            source: Some(source.to_owned()),
+            reason: Some(reason.to_owned()),
+            latency_us: None,
+            enforced: (denied && monitors).then_some(false),
         };
-        let rule = decision.rule();
-        let denied = !decision.is_allowed();
-        Ok(Judgement {
-            verdict: Some(Verdict {
-                action: if denied { Action::Deny } else { Action::Allow },
-                tier: Tier::Policy,
-                rule: Some(rule.rule.clone()),
-                source: Some(rule.source.clone()),
-                reason: Some(rule.reason.clone()),
-                latency_us: None,
-                enforced: (denied && compiled.flags.mode == Mode::Monitor).then_some(false),
-            }),
-            unjudged: None,
-        })
+        let verdict = match decided_by_scalar(compiled, event) {
+            Scalar::None => match decide(compiled, event) {
+                Some(decision) => {
+                    let rule = decision.rule();
+                    verdict(!decision.is_allowed(), &rule.rule, &rule.source, &rule.reason)
+                }
+                None => return Ok(Judgement { verdict: None, unjudged: Some("no list of a policy speaks of this") }),
+            },
+            Scalar::Decides { denied, rule, reason } => verdict(denied, rule, &compiled.source, reason),
+            Scalar::Unknowable => {
+                return Ok(Judgement { verdict: None, unjudged: Some("depends on what the kernel saw, not on names") });
+            }
+        };
+        Ok(Judgement { verdict: Some(verdict), unjudged: None })
     }
 
     fn compiled_for(&mut self, event: &Event) -> anyhow::Result<&Compiled> {
@@ -110,6 +117,43 @@ fn names(policy: &PolicyFile) -> String {
 
 fn is_below_policy(tier: Tier) -> bool {
     matches!(tier, Tier::Floor | Tier::Heartbeat)
+}
+
+/// What a recorded denial that no list entry made depends on.
+enum Scalar {
+    /// The lists decide.
+    None,
+    Decides {
+        denied: bool,
+        rule: &'static str,
+        reason: &'static str,
+    },
+    /// Another name of an object, a move, a limit: a recording of names does not tell.
+    Unknowable,
+}
+
+fn decided_by_scalar(compiled: &Compiled, event: &Event) -> Scalar {
+    let recorded = event.verdict.as_ref().filter(|_| event.is_denied()).and_then(|verdict| verdict.rule.as_deref());
+    match recorded {
+        Some("exec.anonymous") => Scalar::Decides {
+            denied: !compiled.flags.anonymous_allowed,
+            rule: "exec.anonymous",
+            reason: "exec.anonymous says whether a program with no file behind it may run",
+        },
+        Some("network") => Scalar::Decides {
+            denied: compiled.flags.has_network,
+            rule: "network",
+            reason: "with a network section rare address families are closed",
+        },
+        // A program that no list forbids: the scalar has the last word.
+        Some("undecided") if decide(compiled, event).is_none_or(|decision| decision.is_allowed()) => Scalar::Decides {
+            denied: compiled.flags.undecided == Undecided::Deny,
+            rule: "undecided",
+            reason: "undecided says what happens to an execution that no tier has decided",
+        },
+        Some("policy.object" | "files.move" | "fail-closed") => Scalar::Unknowable,
+        _ => Scalar::None,
+    }
 }
 
 /// The first denial among everything the event needs, else the first permission.
@@ -249,6 +293,24 @@ agents:
             r#"{"kind":"file","file":{"op":"read","path":"/srv/x"},"verdict":{"action":"deny","tier":"floor"}}"#,
             "- denied by the floor or the heartbeat, whatever a list says",
         );
+        check(
+            "a",
+            r#"{"kind":"file","file":{"op":"read","path":"/srv/x"},"verdict":{"action":"deny","tier":"policy","rule":"policy.object"}}"#,
+            "- depends on what the kernel saw, not on names",
+        );
+    }
+
+    #[test]
+    fn scalars_decide_what_they_decided_when_it_was_recorded() {
+        let denied = |rule: &str, object: &str| {
+            format!(r#"{{{object},"verdict":{{"action":"deny","tier":"policy","rule":"{rule}"}}}}"#)
+        };
+        let exec = r#""kind":"exec","exec":{"path":"/usr/bin/x"}"#;
+        check("a", &denied("exec.anonymous", exec), "deny exec.anonymous");
+        check("a", &denied("undecided", exec), "allow undecided");
+        let socket = r#""kind":"network","network":{"op":"socket","family":"21"}"#;
+        check("a", &denied("network", socket), "deny network");
+        check("m", &denied("network", socket), "allow network");
     }
 
     #[test]

@@ -320,7 +320,11 @@ impl Waiting {
             .args(&args.command);
         if let Some(user) = args.user.as_deref() {
             let entry = user_entry(user)?;
-            command.env("HOME", &entry.dir).env("USER", &entry.name).env("LOGNAME", &entry.name).env("SHELL", &entry.shell);
+            command
+                .env("HOME", &entry.dir)
+                .env("USER", &entry.name)
+                .env("LOGNAME", &entry.name)
+                .env("SHELL", &entry.shell);
         }
         let mut child = command.spawn().context("cannot start the command's process")?;
         drop((ready_write, go_read));
@@ -345,8 +349,9 @@ impl Waiting {
     /// Lets it execute the command, and waits for the command's end; signals go to the command.
     fn go(mut self) -> Result<u8> {
         let pid = Pid::from_raw(self.child.id() as i32);
-        let mut signals = SignalsInfo::<WithOrigin>::new([SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGINT, SIGQUIT, SIGWINCH])
-            .context("cannot take signals")?;
+        let mut signals =
+            SignalsInfo::<WithOrigin>::new([SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGINT, SIGQUIT, SIGWINCH])
+                .context("cannot take signals")?;
         let handle = signals.handle();
         let thread = std::thread::spawn(move || {
             for origin in &mut signals {
@@ -428,7 +433,8 @@ fn open_descriptor(number: RawFd, write: bool) -> Result<File> {
 fn become_user(name: &OsStr) -> Result<()> {
     let entry = user_entry(name.to_str().context("the user's name is not UTF-8")?)?;
     let c_name = std::ffi::CString::new(entry.name.as_bytes())?;
-    initgroups(&c_name, entry.gid).with_context(|| format!("cannot take the groups of `{}` (are you root?)", entry.name))?;
+    initgroups(&c_name, entry.gid)
+        .with_context(|| format!("cannot take the groups of `{}` (are you root?)", entry.name))?;
     setgid(entry.gid).with_context(|| format!("cannot take the group of `{}`", entry.name))?;
     setuid(entry.uid).with_context(|| format!("cannot become `{}`", entry.name))
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! All patterns of all rights to one deterministic table.
 //!
-//! Patterns of a right share their beginnings in a trie of tokens before they become an NFA. Without
-//! that, ten thousand patterns are ten thousand alternatives that stay open byte after byte, and the
-//! subset construction pays for each of them in every state.
+//! Patterns of a right share their beginnings (a trie of tokens) and their endings (equal NFA states are
+//! one) before the subset construction sees them. Without that, ten thousand patterns are ten thousand
+//! alternatives that stay open byte after byte, and every state pays for each of them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -127,12 +127,6 @@ fn table(dfa: &dense::DFA<Vec<u32>>) -> Result<Table, Failure> {
     Ok(Table { classes, columns, targets, masks, start })
 }
 
-#[derive(Default)]
-struct TrieNode<'a> {
-    children: BTreeMap<&'a Token, usize>,
-    accepts: bool,
-}
-
 /// `whole` makes the NFA itself insist on the end of the path, for engines that search rather than walk.
 fn nfa<'a>(rights: impl Iterator<Item = &'a [Vec<Token>]>, whole: bool, limits: Limits) -> Result<NFA, Failure> {
     let mut b = thompson::Builder::new();
@@ -143,7 +137,7 @@ fn nfa<'a>(rights: impl Iterator<Item = &'a [Vec<Token>]>, whole: bool, limits: 
         b.start_pattern().map_err(failure)?;
         let accept = b.add_match().map_err(failure)?;
         let accept = if whole { b.add_look(accept, Look::End).map_err(failure)? } else { accept };
-        let start = if patterns.is_empty() { b.add_fail().map_err(failure)? } else { trie(&mut b, patterns, accept)? };
+        let start = Right { builder: &mut b, known: HashMap::new(), loops: HashMap::new() }.trie(patterns, accept)?;
         b.finish_pattern(start).map_err(failure)?;
         starts.push(start);
     }
@@ -155,115 +149,160 @@ fn failure(error: thompson::BuildError) -> Failure {
     if error.size_limit().is_some() { Failure::TooBig } else { Failure::Refused(error.to_string()) }
 }
 
-fn trie(b: &mut thompson::Builder, patterns: &[Vec<Token>], accept: StateID) -> Result<StateID, Failure> {
-    let mut nodes = vec![TrieNode::default()];
-    for pattern in patterns {
-        let mut at = 0;
-        for token in pattern {
-            let fresh = nodes.len();
-            at = *nodes[at].children.entry(token).or_insert(fresh);
-            if at == fresh {
-                nodes.push(TrieNode::default());
+#[derive(Default)]
+struct TrieNode<'a> {
+    children: BTreeMap<&'a Token, usize>,
+    accepts: bool,
+}
+
+/// The NFA of one right, built from its end. Equal states are one state: patterns that go on in the same
+/// way share that way, as `/srv/1/data/**` and `/srv/2/data/**` do. Were their endings apart, the subset
+/// construction would copy every `**/x` into each of them.
+struct Right<'b> {
+    builder: &'b mut thompson::Builder,
+    known: HashMap<Shape, StateID>,
+    loops: HashMap<(bool, StateID), StateID>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum Shape {
+    Bytes(Vec<(u8, u8, StateID)>),
+    OneOf(Vec<StateID>),
+}
+
+impl Right<'_> {
+    fn trie(&mut self, patterns: &[Vec<Token>], accept: StateID) -> Result<StateID, Failure> {
+        let mut nodes = vec![TrieNode::default()];
+        for pattern in patterns {
+            let mut at = 0;
+            for token in pattern {
+                let fresh = nodes.len();
+                at = *nodes[at].children.entry(token).or_insert(fresh);
+                if at == fresh {
+                    nodes.push(TrieNode::default());
+                }
+            }
+            nodes[at].accepts = true;
+        }
+        // A child's number is always higher than its parent's, so backwards every target is there already.
+        let mut states = vec![accept; nodes.len()];
+        for (i, node) in nodes.iter().enumerate().rev() {
+            let mut ways = Vec::new();
+            let mut bytes = Vec::new();
+            for (token, &child) in &node.children {
+                match token {
+                    Token::Byte(byte) => bytes.push((*byte, *byte, states[child])),
+                    token => ways.push(self.fragment(token, states[child])?),
+                }
+            }
+            if !bytes.is_empty() {
+                ways.push(self.bytes(bytes)?);
+            }
+            if node.accepts {
+                ways.push(accept);
+            }
+            states[i] = self.one_of(ways)?;
+        }
+        Ok(states[0])
+    }
+
+    /// A state that takes any of the ranges, which are sorted and apart.
+    fn bytes(&mut self, ranges: Vec<(u8, u8, StateID)>) -> Result<StateID, Failure> {
+        let shape = Shape::Bytes(ranges);
+        if let Some(state) = self.known.get(&shape) {
+            return Ok(*state);
+        }
+        let Shape::Bytes(ranges) = &shape else {
+            return Err(Failure::Refused("a shape changed its kind".into()));
+        };
+        let transitions = ranges.iter().map(|&(start, end, next)| Transition { start, end, next }).collect();
+        let state = self.builder.add_sparse(transitions).map_err(failure)?;
+        self.known.insert(shape, state);
+        Ok(state)
+    }
+
+    fn one_of(&mut self, mut ways: Vec<StateID>) -> Result<StateID, Failure> {
+        ways.sort_unstable();
+        ways.dedup();
+        if let [only] = ways.as_slice() {
+            return Ok(*only);
+        }
+        let shape = Shape::OneOf(ways.clone());
+        if let Some(state) = self.known.get(&shape) {
+            return Ok(*state);
+        }
+        let state = if ways.is_empty() { self.builder.add_fail() } else { self.builder.add_union(ways) };
+        let state = state.map_err(failure)?;
+        self.known.insert(shape, state);
+        Ok(state)
+    }
+
+    /// The states that take `token` and go on at `next`.
+    fn fragment(&mut self, token: &Token, next: StateID) -> Result<StateID, Failure> {
+        match token {
+            Token::Byte(byte) => self.bytes(vec![(*byte, *byte, next)]),
+            Token::Star => self.repeat(false, next),
+            Token::Globstar => self.repeat(true, next),
+            Token::SubtreeOf => {
+                let below = self.repeat(true, next)?;
+                let slash = self.bytes(vec![(b'/', b'/', below)])?;
+                self.one_of(vec![slash, next])
+            }
+            Token::One => self.characters(&Class { negated: true, ranges: Vec::new() }, next),
+            Token::Class(class) => self.characters(class, next),
+            Token::Alternatives(branches) => {
+                let mut ways = Vec::with_capacity(branches.len());
+                for branch in branches {
+                    let mut at = next;
+                    for token in branch.iter().rev() {
+                        at = self.fragment(token, at)?;
+                    }
+                    ways.push(at);
+                }
+                self.one_of(ways)
             }
         }
-        nodes[at].accepts = true;
     }
-    // A child's number is always higher than its parent's, so backwards every target is there already.
-    let mut states = vec![accept; nodes.len()];
-    for (i, node) in nodes.iter().enumerate().rev() {
+
+    /// Any run of bytes, with or without `/` among them.
+    fn repeat(&mut self, crosses: bool, next: StateID) -> Result<StateID, Failure> {
+        if let Some(state) = self.loops.get(&(crosses, next)) {
+            return Ok(*state);
+        }
+        let again = self.builder.add_union(Vec::new()).map_err(failure)?;
+        let step = if crosses {
+            self.bytes(vec![(0, 255, again)])?
+        } else {
+            self.bytes(vec![(0, b'/' - 1, again), (b'/' + 1, 255, again)])?
+        };
+        self.builder.patch(again, step).map_err(failure)?;
+        self.builder.patch(again, next).map_err(failure)?;
+        self.loops.insert((crosses, next), again);
+        Ok(again)
+    }
+
+    /// One character of the class. A negated class also takes any single byte from 0x80 on: such a byte
+    /// is a character of its own in a name that is not UTF-8.
+    fn characters(&mut self, class: &Class, next: StateID) -> Result<StateID, Failure> {
+        let mut ranges = merge(&class.ranges);
+        if class.negated {
+            ranges = complement(&ranges);
+        }
         let mut ways = Vec::new();
-        let mut bytes = Vec::new();
-        for (token, &child) in &node.children {
-            match token {
-                Token::Byte(byte) => bytes.push(Transition { start: *byte, end: *byte, next: states[child] }),
-                token => ways.push(fragment(b, token, states[child])?),
-            }
-        }
-        match bytes.as_slice() {
-            [] => {}
-            [one] => ways.push(b.add_range(*one).map_err(failure)?),
-            _ => ways.push(b.add_sparse(bytes).map_err(failure)?),
-        }
-        if node.accepts {
-            ways.push(accept);
-        }
-        states[i] = one_of(b, ways)?;
-    }
-    Ok(states[0])
-}
-
-fn one_of(b: &mut thompson::Builder, mut ways: Vec<StateID>) -> Result<StateID, Failure> {
-    match (ways.len(), ways.pop()) {
-        (1, Some(only)) => Ok(only),
-        (_, Some(last)) => {
-            ways.push(last);
-            b.add_union(ways).map_err(failure)
-        }
-        (_, None) => b.add_fail().map_err(failure),
-    }
-}
-
-/// The states that take `token` and go on at `next`.
-fn fragment(b: &mut thompson::Builder, token: &Token, next: StateID) -> Result<StateID, Failure> {
-    match token {
-        Token::Byte(byte) => range(b, *byte, *byte, next),
-        Token::Star => repeat(b, &[(0, b'/' - 1), (b'/' + 1, 255)], next),
-        Token::Globstar => repeat(b, &[(0, 255)], next),
-        Token::SubtreeOf => {
-            let below = repeat(b, &[(0, 255)], next)?;
-            let slash = range(b, b'/', b'/', below)?;
-            one_of(b, vec![slash, next])
-        }
-        Token::One => characters(b, &Class { negated: true, ranges: Vec::new() }, next),
-        Token::Class(class) => characters(b, class, next),
-        Token::Alternatives(branches) => {
-            let mut ways = Vec::with_capacity(branches.len());
-            for branch in branches {
+        for (low, high) in without_slash(&ranges) {
+            for sequence in Utf8Sequences::new(low, high) {
                 let mut at = next;
-                for token in branch.iter().rev() {
-                    at = fragment(b, token, at)?;
+                for part in sequence.as_slice().iter().rev() {
+                    at = self.bytes(vec![(part.start, part.end, at)])?;
                 }
                 ways.push(at);
             }
-            one_of(b, ways)
         }
-    }
-}
-
-fn range(b: &mut thompson::Builder, start: u8, end: u8, next: StateID) -> Result<StateID, Failure> {
-    b.add_range(Transition { start, end, next }).map_err(failure)
-}
-
-fn repeat(b: &mut thompson::Builder, ranges: &[(u8, u8)], next: StateID) -> Result<StateID, Failure> {
-    let again = b.add_union(Vec::new()).map_err(failure)?;
-    let step = ranges.iter().map(|&(start, end)| Transition { start, end, next: again }).collect();
-    let step = b.add_sparse(step).map_err(failure)?;
-    b.patch(again, step).map_err(failure)?;
-    b.patch(again, next).map_err(failure)?;
-    Ok(again)
-}
-
-/// One character of the class. A negated class also takes any single byte from 0x80 on: such a byte is
-/// a character of its own in a name that is not UTF-8.
-fn characters(b: &mut thompson::Builder, class: &Class, next: StateID) -> Result<StateID, Failure> {
-    let mut ranges = merge(&class.ranges);
-    if class.negated {
-        ranges = complement(&ranges);
-    }
-    let mut ways = Vec::new();
-    for (low, high) in without_slash(&ranges) {
-        for sequence in Utf8Sequences::new(low, high) {
-            let mut at = next;
-            for part in sequence.as_slice().iter().rev() {
-                at = range(b, part.start, part.end, at)?;
-            }
-            ways.push(at);
+        if class.negated {
+            ways.push(self.bytes(vec![(0x80, 0xff, next)])?);
         }
+        self.one_of(ways)
     }
-    if class.negated {
-        ways.push(range(b, 0x80, 0xff, next)?);
-    }
-    one_of(b, ways)
 }
 
 fn merge(ranges: &[(char, char)]) -> Vec<(char, char)> {

@@ -107,7 +107,14 @@ impl Glob {
 
     /// Fills in the session's facts. One token list for each branch.
     pub(super) fn fill(&self, facts: &SessionFacts) -> Result<Vec<Vec<Token>>, String> {
-        self.branches.iter().map(|items| fill(items, facts)).collect()
+        self.branches
+            .iter()
+            .map(|items| {
+                let mut tokens = fill(items, facts)?;
+                normalise_root(&mut tokens);
+                Ok(tokens)
+            })
+            .collect()
     }
 }
 
@@ -265,7 +272,6 @@ fn fill(items: &[Item], facts: &SessionFacts) -> Result<Vec<Token>, String> {
         }
         i += 1;
     }
-    normalise_root(&mut tokens);
     Ok(tokens)
 }
 
@@ -424,7 +430,7 @@ impl Parser<'_> {
             match self.next() {
                 Some('}') => break,
                 Some(c) if name.len() < 64 => name.push(c),
-                _ => return Err(self.here("`${` is never closed: write `\\${` for the characters")),
+                _ => return Err(self.here("`${` is never closed: write `\\$\\{` for the characters")),
             }
         }
         match name.as_str() {

@@ -334,8 +334,12 @@ impl Reader {
                 // An agent that extends its own name means the built-in profile of that name.
                 let in_file = written.get(parent).filter(|_| chain.last() != Some(&parent.as_str()));
                 if let Some(parent_agent) = in_file {
-                    if chain.contains(&parent.as_str()) {
+                    if parent == name {
                         self.report(at, format!("`extends` goes in a circle: {} -> {parent}", chain.join(" -> ")));
+                        break;
+                    }
+                    // Runs into a circle that its own members report.
+                    if chain.contains(&parent.as_str()) {
                         break;
                     }
                     chain.push(parent);
