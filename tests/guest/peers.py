@@ -84,8 +84,9 @@ class Peers:
                 try:
                     key.data(key.fileobj)
                 except OSError:
-                    # A peer that goes away in the middle is what a refused attack looks like from here.
-                    self._forget(key.fileobj)
+                    # A peer that goes away in the middle is what a refused attack looks like from here. What listens stays.
+                    if key.data == self._answer_stream:
+                        self._forget(key.fileobj)
 
     def _forget(self, sock):
         with contextlib.suppress(KeyError, ValueError):
@@ -101,7 +102,7 @@ class Peers:
         data = connection.recv(4096)
         if data:
             self.received.append(data)
-            connection.sendall(b"ACK\n")
+            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n" if data.startswith(b"POST") else b"ACK\n")
         else:
             self._forget(connection)
 

@@ -37,7 +37,7 @@ class Playground:
         self.names = {
             "home": f"{ROOT}/home", "ws": f"{ROOT}/ws", "tmp": f"{ROOT}/tmp", "prot": f"{ROOT}/prot", "bin": f"{ROOT}/bin",
             "bad": f"{ROOT}/bad", "scratch": f"{ROOT}/ws/scratch", "mark": f"{ROOT}/tmp/mark", "run": f"{FIXED}/run",
-            "bound": f"{FIXED}/bound", "bound_bad": f"{FIXED}/bound-bad", "bound_run": f"{FIXED}/bound-run",
+            "bound": f"{FIXED}/bound", "bound_bad": f"{FIXED}/bound-bad", "bound_run": f"{FIXED}/bound-run", "memory": f"{FIXED}/memory",
             "deep": f"{ROOT}/home/deep/" + "/".join(f"d{i}" for i in range(40)) + "/secret",
             "long": f"{ROOT}/home/long/" + "/".join("x" * 250 for _ in range(12)) + "/secret",
             "long_first": f"{ROOT}/home/long/" + "x" * 250 + "/secret",
@@ -74,8 +74,13 @@ class Playground:
             os.chmod(f"{ROOT}/{name}", 0o777)
         for source, target in ((f"{n['home']}/.ssh", n["bound"]), (n["bad"], n["bound_bad"]), (n["run"], n["bound_run"])):
             must(f"mount --bind {source} {target}")
+        # File handles need a file system that gives them: an overlay, which a guest's root often is, does not.
+        must(f"mount -t tmpfs suite {n['memory']}")
+        pathlib.Path(n["memory"], "secret").write_text(secret)
         self._mounts = self._read_mounts()
         self.clean = self.snapshot()
+        self.writable = {name: set(os.listdir(f"{ROOT}/{name}")) for name in ("ws", "ws/scratch", "tmp", "bin")}
+        self.identities = self._identities()
 
     def _build_programs(self):
         n = self.names
@@ -108,8 +113,11 @@ class Playground:
         n = self.names
         self._drop_mounts()
         shutil.rmtree(FIXED, ignore_errors=True)
-        for name in ("run", "bound", "bound_bad", "bound_run"):
+        for name in ("run", "bound", "bound_bad", "bound_run", "memory"):
             os.makedirs(n[name])
+        shell("modprobe -q -a tun sctp")
+        if not os.path.exists("/dev/fd"):
+            os.symlink("/proc/self/fd", "/dev/fd")
         for address in ADDRESSES:
             shell(f"ip address add {address} dev lo {'nodad' if ':' in address else ''}")
         if shell("id dev").returncode:
@@ -183,21 +191,30 @@ class Playground:
             os.rmdir("/sys/fs/bpf/attack")
         with contextlib.suppress(OSError):
             os.rmdir(f"{CGROUPS}/attack")
-        changed = self.snapshot() != self.clean or self._left_in_workspace()
         if self._read_mounts() != self._mounts:
             self.repair_bpffs()
-            changed = True
-        if changed:
+            self.build()
+        elif self.snapshot() != self.clean or not self._sweep():
             self.build()
 
-    def _left_in_workspace(self):
-        expected = {"ws": {".git", "a", "scratch", "alias", "outside", "plain.txt", "main.c", "code.bin", "payload", "library.so", "touch", "script.sh",
-                           "keep.txt"},
-                    "tmp": {"plain"}, "ws/scratch": set(),
-                    "bin": {"attack", "payload", "hashed", "near-hashed", "suid-attack", "alias", "library.so", "good.sh", "odd-interpreter"}}  # fmt: skip
-        if any(set(os.listdir(f"{ROOT}/{name}")) != entries for name, entries in expected.items()):
-            return True
-        return pathlib.Path(ROOT, "ws/plain.txt").read_text() != "nothing secret\n"
+    def _sweep(self):
+        """Removes what was added to the writable directories; false when something of theirs is missing or differs."""
+        for name, expected in self.writable.items():
+            directory = f"{ROOT}/{name}"
+            found = set(os.listdir(directory))
+            if expected - found:
+                return False
+            for extra in found - expected:
+                path = f"{directory}/{extra}"
+                if os.path.isdir(path) and not os.path.islink(path):
+                    shutil.rmtree(path)
+                else:
+                    os.unlink(path)
+        return self._identities() == self.identities
+
+    def _identities(self):
+        """Which file stands behind each name, and its size: a swap or a write shows here."""
+        return {f"{n}/{e}": (i.st_ino, i.st_size) for n, es in self.writable.items() for e in es for i in [os.lstat(f"{ROOT}/{n}/{e}")] if not stat.S_ISDIR(i.st_mode)}
 
     @staticmethod
     def repair_bpffs():
@@ -257,7 +274,12 @@ class Playground:
 
     def _healthy(self, name):
         process = self.victims.get(name)
-        if process is not None and self.condition(process.pid) == self.conditions[name] and not (name == "victim" and self.overwritten()):
+        unharmed = process is not None and self.condition(process.pid) == self.conditions[name]
+        if name == "victim":
+            unharmed = unharmed and not self.overwritten()
+        elif name == "decoy":
+            unharmed = unharmed and os.path.exists(f"{self.names['pins']}/map")
+        if unharmed:
             return True
         self.forget_victim(name)
         return False
@@ -311,7 +333,7 @@ class Playground:
 
     def policy(self):
         n = self.names
-        denied_files = [f"{n['home']}/.ssh/**", f"{n['home']}/deep/**", f"{n['home']}/long/**", f"{n['home']}/odd/**", "**/.env",
+        denied_files = [f"{n['home']}/.ssh/**", f"{n['home']}/deep/**", f"{n['home']}/long/**", f"{n['home']}/odd/**", f"{n['memory']}/**", "**/.env",
                         f"{n['ws']}/.git/hooks/**", f"{n['ws']}/notyet.cfg", f"{n['ws']}/keep.txt"]  # fmt: skip
         system = ["/usr/**", "/bin/**", "/lib/**", "/lib64/**", "/etc/**", "/dev/**", "/proc/**", f"{n['bin']}/**", f"{n['ws']}/**"]
         programs = ["/usr/**", "/bin/**", f"{n['bin']}/**"]
@@ -320,6 +342,8 @@ class Playground:
         agents = {
             "open": {},
             "files": {"files": {"read": ["/**"], "write": [f"{n['ws']}/**", f"{n['tmp']}/**", "/tmp/**", "/dev/null", "/dev/tty"], "deny": denied_files}},
+            "kept": {"files": {"write": [f"{n['ws']}/**", f"{n['tmp']}/**"], "readonly": [f"{n['ws']}/.git/hooks/**", f"{n['ws']}/keep.txt", f"{n['ws']}/notyet.cfg"]}},
+            "extended": {"extends": "files", "files": {"deny": [f"{n['ws']}/main.c"]}},
             "narrow": {"files": {"read": system, "deny": []}},
             "blind": {"files": {"read": []}},
             "exec": {"exec": {"allow": programs, "deny": [f"{n['bad']}/**", f"sha256:{self.hash}"],
@@ -327,6 +351,7 @@ class Playground:
             "anonymous": {"exec": {"anonymous": "allow"}},
             "net": {"network": {"connect": connect, "listen": ["127.0.0.1:8000-8100"],
                                 "unix": [f"{n['run']}/ok.sock", f"{n['run']}/helper.sock", "@lictor-ok"]}},
+            "blocked": {"network": {"deny": ["10.0.1.1:7002", "10.0.1.1:7002/udp", "[2001:db8::/32]:*"]}},
             "net-files": {"files": {"deny": denied_files}, "network": {"connect": [], "unix": [f"{n['run']}/helper.sock"]}},
             "offline": {"network": {"connect": [], "listen": [], "unix": []}},
             "watched": {"mode": "monitor", "files": {"deny": denied_files}, "exec": {"deny": [f"{n['bad']}/**"]}, "network": {"connect": connect}},

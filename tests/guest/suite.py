@@ -26,7 +26,9 @@ import cases_exec
 import cases_files
 import cases_floor
 import cases_net
-import sequences
+import seq_daemon  # noqa: F401  registers its sequences
+import seq_run  # noqa: F401  registers its sequences
+import sequence
 from daemon import Daemon
 from peers import Caller, Peers
 from playground import Playground
@@ -196,9 +198,9 @@ class Suite:
         self.ground.reset()
         self.daemon = Daemon(self.options.lictor, self.work, self.ground)
         self._run_batch([c for c in cases if not c.self_protection], bare, protection=False)
-        for sequence in sequences.ALL:
-            if self._selected(sequence.id):
-                self._run_sequence(sequence)
+        for steps in sequence.ALL:
+            if self._selected(steps.id):
+                self._run_sequence(steps)
         self.daemon.stop()
         # Last, because a daemon that protects itself from root does not end when the suite asks it to.
         self._run_batch([c for c in cases if c.self_protection], bare, protection=True)
@@ -218,17 +220,17 @@ class Suite:
         except (OSError, RuntimeError, ValueError) as problem:
             return "failed", f"the suite itself failed: {type(problem).__name__}: {problem}"
 
-    def _run_sequence(self, sequence):
+    def _run_sequence(self, steps):
         started = time.monotonic()
         try:
             self.ground.reset()
             self.ground.ensure_victims(decoy=False)
-            detail, verdict = sequence.run(self), None
-        except sequences.Untried as reason:
+            detail, verdict = steps.run(self), None
+        except sequence.Untried as reason:
             verdict, detail = "untried", str(reason)
-        except (sequences.Failure, OSError, RuntimeError, ValueError, subprocess.SubprocessError) as problem:
+        except (sequence.Failure, OSError, RuntimeError, ValueError, subprocess.SubprocessError) as problem:
             verdict, detail = "failed", f"{type(problem).__name__}: {problem}"
-        self._add(sequence.id, sequence.title, "sequence", sequence.evasions, verdict, f"{detail or ''} ({time.monotonic() - started:.1f} s)", {})
+        self._add(steps.id, steps.title, "sequence", steps.evasions, verdict, f"{detail or ''} ({time.monotonic() - started:.1f} s)", {})
 
     def _selected(self, name):
         return not self.options.only or any(name.startswith(wanted) for wanted in self.options.only)
@@ -273,7 +275,7 @@ class Outcome:
 
 def list_cases(as_json):
     rows = [{"id": c.id, "kind": c.kind, "title": c.title, "evasions": c.evasions, "agent": c.agent} for c in CASES]
-    rows += [{"id": s.id, "kind": "sequence", "title": s.title, "evasions": s.evasions, "agent": None} for s in sequences.ALL]
+    rows += [{"id": s.id, "kind": "sequence", "title": s.title, "evasions": s.evasions, "agent": None} for s in sequence.ALL]
     if as_json:
         print(json.dumps(rows, indent=1))
         return

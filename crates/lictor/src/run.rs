@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use lictor_api::bytes::escape;
 use lictor_api::client::{Client, ClientError};
-use lictor_api::control::{EventFilter, Mode, PolicyText, StartSession, Summary};
+use lictor_api::control::{EventFilter, PolicyText, StartSession, Summary};
 use lictor_api::settings::Settings;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
@@ -28,39 +28,30 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SI
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 
-/// Lictor itself failed and CMD was not started.
-const LICTOR_FAILED: u8 = 125;
+use crate::RUN_FAILED;
+use crate::cli::RunArgs;
+use crate::context::Context;
+
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 /// First arguments of the two hidden programs inside this one.
-pub const START_ARGUMENT: &str = "__start";
-pub const DAEMON_ARGUMENT: &str = "__lictord";
+pub(crate) const START_ARGUMENT: &str = "__start";
+pub(crate) const DAEMON_ARGUMENT: &str = "__lictord";
 
-pub struct RunArgs {
-    pub agent: Option<String>,
-    pub policy: Option<PathBuf>,
-    pub rules: Option<PathBuf>,
-    pub mode: Option<Mode>,
-    pub user: Option<String>,
-    pub events: Option<PathBuf>,
-    pub quiet: bool,
-    pub command: Vec<OsString>,
-    pub settings: Settings,
-}
-
-pub fn run(args: &RunArgs) -> ExitCode {
-    match session(args) {
+pub(crate) fn run(args: RunArgs, context: &Context) -> ExitCode {
+    match session(&args, context) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
+            let command = args.command.first().map(|word| word.to_string_lossy()).unwrap_or_default();
             eprintln!("lictor: {error:#}");
-            eprintln!("lictor: `{}` was not started", args.command.first().map(|word| word.to_string_lossy()).unwrap_or_default());
-            ExitCode::from(LICTOR_FAILED)
+            eprintln!("lictor: `{command}` was not started");
+            ExitCode::from(RUN_FAILED)
         }
     }
 }
 
-fn session(args: &RunArgs) -> Result<u8> {
+fn session(args: &RunArgs, context: &Context) -> Result<u8> {
     if args.rules.is_some() {
         bail!("--rules: this version has no rules yet");
     }
@@ -71,14 +62,14 @@ fn session(args: &RunArgs) -> Result<u8> {
         .map(|path| File::create(path).with_context(|| format!("cannot write {}", path.display())))
         .transpose()?;
     let owner = Owner::find(args.user.as_deref())?;
-    let daemon = Daemon::find(args)?;
+    let daemon = Daemon::find(context)?;
     let mut client = daemon.client()?;
 
     let mut child = Waiting::start(args)?;
     let started = client.start_session(StartSession {
         agent: args.agent.clone(),
         policy,
-        mode: args.mode,
+        mode: args.mode.map(Into::into),
         pid: child.pid(),
         home: escape(owner.home.as_bytes()),
         user: escape(owner.name.as_bytes()),
@@ -184,12 +175,12 @@ struct Private {
 }
 
 impl Daemon {
-    fn find(args: &RunArgs) -> Result<Daemon> {
-        let control = args.settings.control.clone();
+    fn find(context: &Context) -> Result<Daemon> {
+        let control = context.settings.control.clone();
         match Client::connect(&control) {
             Ok(_) => Ok(Daemon { control, private: None }),
-            Err(error) if !error.is_no_daemon() => Err(error.into()),
-            Err(_) if nix::unistd::geteuid().is_root() => Daemon::private(&args.settings),
+            Err(error) if !error.is_no_daemon() || context.control_given => Err(error.into()),
+            Err(_) if nix::unistd::geteuid().is_root() => Daemon::private(&context.settings),
             Err(error) => {
                 let error: anyhow::Error = error.into();
                 Err(error.context("a session needs a running lictord, or root to start a private one"))
@@ -374,18 +365,18 @@ impl Waiting {
         Ok(match (status.code(), status.signal()) {
             (Some(code), _) => code as u8,
             (None, Some(signal)) => (128 + signal) as u8,
-            (None, None) => LICTOR_FAILED,
+            (None, None) => RUN_FAILED,
         })
     }
 }
 
 /// The waiting child itself: `__start READY GO USER CMD ARG...`.
-pub fn start_child(mut args: impl Iterator<Item = OsString>) -> ExitCode {
+pub(crate) fn start_child(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     match become_command(&mut args) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("lictor: {error:#}");
-            ExitCode::from(LICTOR_FAILED)
+            ExitCode::from(RUN_FAILED)
         }
     }
 }
@@ -405,14 +396,14 @@ fn become_command(args: &mut impl Iterator<Item = OsString>) -> Result<u8> {
         && let Err(error) = become_user(&user)
     {
         write!(ready, "{error:#}")?;
-        return Ok(LICTOR_FAILED);
+        return Ok(RUN_FAILED);
     }
     close_on_exec()?;
     ready.write_all(b"ready")?;
     drop(ready);
     let mut word = [0u8];
     if go.read_exact(&mut word).is_err() {
-        return Ok(LICTOR_FAILED); // the session could not be opened; the parent says why
+        return Ok(RUN_FAILED); // the session could not be opened; the parent says why
     }
     drop(go);
     let Some((program, arguments)) = command.split_first() else { bail!("there is no command") };
@@ -508,7 +499,7 @@ impl Follower {
 }
 
 /// `__lictord DIR PINS STATE`: a private daemon for one session.
-pub fn private_daemon(mut args: impl Iterator<Item = OsString>) -> ExitCode {
+pub(crate) fn private_daemon(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let mut next = || PathBuf::from(args.next().unwrap_or_else(|| OsString::from_vec(Vec::new())));
     let (dir, pins, state) = (next(), next(), next());
     // Ctrl-C in the terminal is for the command.

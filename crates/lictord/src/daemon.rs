@@ -144,10 +144,10 @@ pub fn run(start: Start) -> Result<()> {
         }
     }
     if daemon.private {
-        if let Some(dir) = daemon.settings.control.parent() {
-            let _only_when_empty = std::fs::remove_dir(dir);
-        }
         daemon.unload()?;
+        if let Some(dir) = daemon.settings.control.parent() {
+            std::fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+        }
     }
     Ok(())
 }
@@ -233,10 +233,10 @@ fn heart(daemon: &Daemon, mut legacy: Vec<Legacy>) {
 
 fn rings(daemon: &Daemon) {
     let (sender, receiver) = channel::<Vec<u8>>();
-    let mut builder = libbpf_ring(daemon, &sender);
+    let rings = open_rings(daemon, &sender);
     loop {
         let last = daemon.stopping.load(Ordering::Acquire);
-        if let Err(error) = builder.poll(ROUND) {
+        if let Err(error) = rings.poll(ROUND) {
             tracing::error!("cannot read the kernel's events: {error}");
             std::thread::sleep(ROUND);
         }
@@ -253,7 +253,7 @@ fn rings(daemon: &Daemon) {
     }
 }
 
-fn libbpf_ring<'a>(daemon: &'a Daemon, sender: &std::sync::mpsc::Sender<Vec<u8>>) -> lictor_bpf::Rings<'a> {
+fn open_rings<'a>(daemon: &'a Daemon, sender: &std::sync::mpsc::Sender<Vec<u8>>) -> lictor_bpf::Rings<'a> {
     loop {
         let sender = sender.clone();
         match lictor_bpf::Rings::open(&daemon.sensor, move |bytes| {

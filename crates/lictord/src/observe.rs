@@ -9,7 +9,7 @@ use lictor_api::event::{
     ProcessEvent, ProcessOp, Tier, Verdict,
 };
 use lictor_bpf::{RawEvent, abi, abi::why};
-use lictor_engine::policy::{Access, Compiled, Protocol, RuleRef};
+use lictor_engine::policy::{Access, Compiled, Decision, Protocol, RuleRef};
 use lictor_engine::process::{ProcessKey, ProcessTree};
 
 /// What the session adds to an event.
@@ -240,25 +240,37 @@ fn verdict(raw: &RawEvent, context: Option<&Context<'_>>, event: &Event) -> Verd
 
 /// The line of the policy that decided, found by asking the engine the same question.
 fn rule_of(raw: &RawEvent, compiled: &Compiled) -> Option<RuleRef> {
-    let unix = raw.kind == abi::kind::NETWORK && raw.family == 0;
-    let access = match (raw.kind, raw.reason) {
-        (_, why::OBJECT) => return None,
-        (abi::kind::FILE, why::NOT_READ) => Access::Read,
-        (abi::kind::FILE, why::DENY_LIST) if raw.op == abi::file_op::READ => Access::Read,
-        (abi::kind::FILE, why::DENY_LIST | why::READONLY | why::NOT_WRITE) => Access::Write,
-        (abi::kind::EXEC, why::DENY_LIST | why::EXEC_DENY | why::NOT_EXEC) => Access::Exec,
-        (abi::kind::MEMORY, why::DENY_LIST | why::EXEC_DENY | why::NOT_LIBRARY | why::NOT_EXEC) => Access::Library,
-        (abi::kind::NETWORK, why::DENY_LIST | why::NOT_UNIX) if unix => Access::Unix,
-        (abi::kind::NETWORK, why::NOT_CONNECT | why::FOREIGN_SOCKET) => {
-            return compiled.why_connect(raw.address?, raw.port, protocol(raw.protocol));
+    let denied = |decision: Decision| match decision {
+        Decision::Deny(rule) => Some(rule),
+        Decision::Allow(_) => None,
+    };
+    let file = |access: Access| {
+        // Of two ends the one that was refused.
+        [&raw.path, &raw.path2]
+            .into_iter()
+            .filter(|path| !path.is_empty())
+            .find_map(|path| denied(compiled.decide_file(access, path)))
+    };
+    match (raw.kind, raw.reason) {
+        (abi::kind::FILE, why::NOT_READ) => file(Access::Read),
+        (abi::kind::FILE, why::DENY_LIST) if raw.op == abi::file_op::READ => file(Access::Read),
+        (abi::kind::FILE, why::DENY_LIST | why::READONLY | why::NOT_WRITE) => file(Access::Write),
+        (abi::kind::EXEC, why::DENY_LIST | why::EXEC_DENY | why::NOT_EXEC) => {
+            denied(compiled.decide_exec(&raw.path, raw.sha256.as_ref()))
+        }
+        (abi::kind::MEMORY, why::DENY_LIST | why::EXEC_DENY | why::NOT_LIBRARY) => {
+            denied(compiled.decide_library(&raw.path))
+        }
+        (abi::kind::MEMORY, why::NOT_EXEC) => denied(compiled.decide_exec(&raw.path, None)),
+        (abi::kind::NETWORK, why::DENY_LIST | why::NOT_UNIX) => denied(compiled.decide_unix(&raw.path)),
+        (abi::kind::NETWORK, why::NOT_CONNECT) => {
+            denied(compiled.decide_connect(raw.address?, raw.port, protocol(raw.protocol)))
         }
         (abi::kind::NETWORK, why::NOT_LISTEN) => {
-            return compiled.why_listen(raw.address?, raw.port, protocol(raw.protocol));
+            denied(compiled.decide_listen(raw.address?, raw.port, protocol(raw.protocol)))
         }
-        _ => return None,
-    };
-    // Of two ends the one that was refused.
-    [&raw.path, &raw.path2].into_iter().filter(|path| !path.is_empty()).find_map(|path| compiled.why(access, path))
+        _ => None,
+    }
 }
 
 fn protocol(number: u32) -> Protocol {

@@ -54,11 +54,7 @@ impl Recorder {
             }
             Err(error) => tracing::error!("an event cannot be written as JSON: {error}"),
         }
-        for follower in &mut self.followers {
-            if follower.filter.matches(&event) {
-                follower.deliver(Arc::clone(&event));
-            }
-        }
+        self.followers.retain_mut(|follower| !follower.filter.matches(&event) || follower.deliver(Arc::clone(&event)));
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
@@ -91,17 +87,14 @@ impl Recorder {
         (past, receiver)
     }
 
-    pub(crate) fn drop_followers_of(&mut self, session: &str) {
-        self.followers.retain(|follower| follower.filter.session.as_deref() != Some(session));
-    }
-
     pub(crate) fn find(&self, id: &str) -> Option<Arc<Event>> {
         self.recent.iter().rev().find(|event| event.id == id).cloned()
     }
 }
 
 impl Follower {
-    fn deliver(&mut self, event: Arc<Event>) {
+    /// False when nobody listens any more.
+    fn deliver(&mut self, event: Arc<Event>) -> bool {
         if self.missed > 0 {
             let mut lost = Event::new(Kind::Lost, String::new(), event.time.clone());
             lost.lost = Some(Lost { count: self.missed, reason: "this follower was too slow".into() });
@@ -109,8 +102,13 @@ impl Follower {
                 self.missed = 0;
             }
         }
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(event) {
-            self.missed += 1;
+        match self.queue.try_send(event) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                self.missed += 1;
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
         }
     }
 }

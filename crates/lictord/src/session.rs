@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -238,6 +239,7 @@ fn find_agent(name: &str, policy: Option<&PolicyFile>, own: bool) -> Result<(Age
     let Some(builtin) = policy::builtin_file(name) else {
         bail!("there is no agent `{name}`: built in are {}", policy::BUILTIN.join(", "));
     };
+    let builtin = builtin.map_err(|problems| problems_error(&problems))?;
     let agent = builtin.agent(name).with_context(|| format!("the built-in profile `{name}` does not name itself"))?;
     Ok((agent.clone(), "built-in".to_owned()))
 }
@@ -262,7 +264,7 @@ fn identities_of(sensor: &Sensor, compiled: &Compiled) -> Result<Vec<(Identity, 
         match nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, stat::Mode::empty()) {
             Ok(file) => {
                 files.push(file);
-                rights.push(u32::from(anchor.rights) | if anchor.tree { abi::rights::TREE } else { 0 });
+                rights.push(u32::from(anchor.rights) | if anchor.subtree { abi::rights::TREE } else { 0 });
             }
             // What is not there has no other name; its creation is refused by path.
             Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR | nix::errno::Errno::ELOOP) => {}
@@ -273,5 +275,3 @@ fn identities_of(sensor: &Sensor, compiled: &Compiled) -> Result<Vec<(Identity, 
     ensure!(identities.len() == rights.len(), "the kernel named {} of {} objects", identities.len(), rights.len());
     Ok(identities.into_iter().zip(rights).collect())
 }
-
-use std::os::unix::ffi::OsStrExt as _;

@@ -204,12 +204,13 @@ struct packet {
 	char bytes[256];
 } __attribute__((packed));
 
-static size_t build_packet(struct packet *packet, const char *host, const char *port, const char *token)
+static size_t build_packet(struct packet *packet, const char *source, const char *host, const char *port, const char *token)
 {
 	size_t size = strlen(token), total = sizeof packet->ip + sizeof packet->udp + size;
 	*packet = (struct packet){.ip = {.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP, .tot_len = htons((uint16_t)total)},
 				  .udp = {.source = htons(5353), .dest = htons((uint16_t)number(port)), .len = htons((uint16_t)(8 + size))}};
-	packet->ip.saddr = packet->ip.daddr = inet_addr(host);
+	packet->ip.saddr = inet_addr(source);
+	packet->ip.daddr = inet_addr(host);
 	memcpy(packet->bytes, token, size);
 	uint32_t sum = 0;
 	for (size_t i = 0; i < sizeof packet->ip; i += 2) {
@@ -225,7 +226,7 @@ static size_t build_packet(struct packet *packet, const char *host, const char *
 static void raw_packet(char **a)
 {
 	struct packet packet;
-	size_t size = build_packet(&packet, a[0], a[1], a[2]);
+	size_t size = build_packet(&packet, a[0], a[0], a[1], a[2]);
 	struct address address = inet_address(a[0], "0");
 	int fd = new_socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
 	must(sendto(fd, &packet, size, 0, sa(&address), address.size), "sendto a raw packet");
@@ -236,7 +237,8 @@ static void raw_packet(char **a)
 static void link_packet(char **a)
 {
 	struct packet packet;
-	size_t size = build_packet(&packet, a[0], a[1], a[2]);
+	// Not one of the host's own addresses: a packet that comes in with one of those is dropped.
+	size_t size = build_packet(&packet, "10.77.0.1", a[0], a[1], a[2]);
 	int fd = new_socket(AF_PACKET, SOCK_DGRAM, 0);
 	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_protocol = htons(0x0800), .sll_ifindex = (int)if_nametoindex("lo"), .sll_halen = 6};
 	must(sendto(fd, &packet, size, 0, (struct sockaddr *)&to, sizeof to), "sendto a link packet");

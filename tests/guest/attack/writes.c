@@ -26,6 +26,12 @@ static void write_path(char **a)
 	done("written");
 }
 
+static void open_for_writing(char **a)
+{
+	must(open(a[0], O_RDWR), "open for writing");
+	done("opened");
+}
+
 static void append(char **a)
 {
 	put(must(open(a[0], O_WRONLY | O_APPEND), "open for appending"), a[1]);
@@ -211,6 +217,7 @@ static void copy_range(char **a)
 
 const struct attack write_attacks[] = {
 	{"write", 2, write_path, "PATH TEXT"},
+	{"open-write", 1, open_for_writing, "PATH"},
 	{"append", 2, append, "PATH TEXT"},
 	{"create", 2, create, "PATH TEXT: must not exist yet"},
 	{"truncate", 1, truncate_path, "PATH"},

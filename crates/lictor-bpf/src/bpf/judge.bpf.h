@@ -241,7 +241,8 @@ __noinline int judge(struct subject *s, struct access *a)
 
 	bool report = true;
 	if (!reason) {
-		if (a->flags & ACCESS_SILENT)
+		/* Internal mounts: also the layers below an overlay, whose files were judged by their own names. */
+		if ((a->flags & ACCESS_SILENT) || one->status == WALK_INTERNAL)
 			report = false;
 		else if (a->flags & ACCESS_QUIET)
 			report = (s->flags & LICTOR_REPORT_READS) && first_sight(s, a);

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon killed, stopped, restarted and reloaded while sessions run."""
+
+import json
+import os
+import pathlib
+import subprocess
+import time
+
+from sequence import (
+    Failure,
+    events_in,
+    finish,
+    governed,
+    lictor,
+    log_of,
+    now,
+    raise_flag,
+    require,
+    sequence,
+    session,
+    signal_daemon,
+    stop_flag,
+    wait_until,
+)
+
+KEY = "{home}/.ssh/id_ed25519"
+CLOSED_WITHIN_MS = 2500
+
+
+def network_under(suite, name, act, undo):
+    """Runs a session that connects all the time; `act` takes the daemon away, `undo` brings it back."""
+    log, stop = f"{suite.ground.names['tmp']}/{name}.log", stop_flag(suite, name)
+    verdicts_stop = stop_flag(suite, name + "-verdicts")
+    with (
+        session(suite, "net", "watch-network", "10.0.1.1", "7001", log, stop) as network,
+        session(suite, "files", "watch-verdicts", KEY, "{ws}/plain.txt", verdicts_stop) as verdicts,
+    ):
+        wait_until(lambda: [e for e in log_of(log) if e[1] == "OK"], 20, "a permitted connection before the daemon goes")
+        acted = now()
+        act()
+        wait_until(lambda: log_of(log)[-1][1] != "OK", 10, "the network of an enforcing session is closed")
+        closed = next(at for at, outcome in log_of(log) if at > acted and outcome != "OK")
+        time.sleep(0.5)
+        outcomes = {outcome for at, outcome in log_of(log) if at > closed}
+        ungoverned = subprocess.run([f"{suite.ground.names['bin']}/attack", "tcp", "10.0.1.1", "7001", "token"], capture_output=True, text=True, check=False)
+        undo()
+        wait_until(lambda: log_of(log)[-1][1] == "OK", 20, "the network opens again when the daemon is back")
+        raise_flag(stop)
+        raise_flag(verdicts_stop)
+        status, said = finish(verdicts)
+        finish(network)
+    require(closed - acted <= CLOSED_WITHIN_MS, f"the network stayed open for {closed - acted} ms")
+    require(outcomes == {"EPERM"}, f"a closed network answers {outcomes} instead of EPERM")
+    require(ungoverned.returncode == 0, f"an ungoverned process was denied the network: {ungoverned.stderr}")
+    require(status == 0, f"file rules changed without the daemon: {said}")
+    return f"closed after {closed - acted} ms; file rules: {said}"
+
+
+@sequence("kill", "kill -9 of the daemon closes the network of sessions, and nothing else", 113)
+def kill(suite):
+    def act():
+        suite.daemon.signal(9)
+        suite.daemon.process.wait()
+
+    return network_under(suite, "kill", act, lambda: suite.daemon.start())
+
+
+@sequence("stop", "a stopped daemon closes the network of sessions, and nothing else", 114)
+def stop(suite):
+    return network_under(suite, "stop", lambda: signal_daemon(suite, "SIGSTOP"), lambda: signal_daemon(suite, "SIGCONT"))
+
+
+@sequence("restart", "five restarts under load: no denied open succeeds, no permitted one fails", 113, 136)
+def restart(suite):
+    flag = stop_flag(suite, "restart")
+    with session(suite, "files", "watch-verdicts", KEY, "{ws}/plain.txt", flag) as load:
+        time.sleep(0.5)
+        for round_ in range(5):
+            if round_ % 2:
+                suite.daemon.kill()
+            else:
+                suite.daemon.stop()
+            require(load.poll() is None, f"the session ended at restart {round_}: {finish(load)}")
+            suite.daemon.start()
+        require(governed(suite, "files", "read", KEY).returncode == 1, "a session started after the restarts reads a denied file")
+        raise_flag(flag)
+        status, said = finish(load)
+    require(status == 0, said)
+    return said
+
+
+@sequence("reload", "a thousand policy reloads under load: no denied open succeeds, no permitted one fails", 135)
+def reload(suite):
+    policy, flag = suite.daemon.policy_file, stop_flag(suite, "reload")
+    original = policy.read_text()
+    with session(suite, "files", "watch-verdicts", KEY, "{ws}/plain.txt", flag) as load:
+        time.sleep(0.5)
+        for number in range(1000):
+            # Written beside it and renamed, as editors and configuration tools do.
+            fresh = policy.with_suffix(".new")
+            document = json.loads(original)
+            document["agents"]["files"]["files"]["deny"].append(f"/srv/reload-{number}/**")
+            fresh.write_text(json.dumps(document, indent=1))
+            os.rename(fresh, policy)
+            signal_daemon(suite, "SIGHUP")
+            time.sleep(0.01)
+            if load.poll() is not None:
+                raise Failure(f"the session ended at reload {number}: {finish(load)}")
+        # The last one must be in force, or the thousand before proved nothing.
+        document["agents"]["files"]["files"]["deny"].append(suite.ground.names["ws"] + "/main.c")
+        policy.write_text(json.dumps(document, indent=1))
+        signal_daemon(suite, "SIGHUP")
+        wait_until(lambda: governed(suite, "files", "read", "{ws}/main.c").returncode == 1, 30, "the last reload denies {ws}/main.c to a new session")
+        raise_flag(flag)
+        status, said = finish(load)
+    policy.write_text(original)
+    signal_daemon(suite, "SIGHUP")
+    wait_until(lambda: governed(suite, "files", "read", "{ws}/main.c").returncode == 0, 30, "the first policy is in force again")
+    require(status == 0, said)
+    return said
+
+
+@sequence("bad-reload", "a policy that does not load never replaces the one that works", 135)
+def bad_reload(suite):
+    policy = suite.daemon.policy_file
+    original = policy.read_text()
+    try:
+        for text in ("version: 1\nagents: [", "", "version: 1\nagents: {files: {nonsense: 1}}", "\0\xff", original.replace('"version": 1', '"version": 99')):
+            policy.write_text(text)
+            signal_daemon(suite, "SIGHUP")
+            time.sleep(0.3)
+            require(governed(suite, "files", "read", KEY).returncode == 1, f"with the policy {text[:40]!r} a denied file is read")
+            permitted = governed(suite, "files", "read", "{ws}/plain.txt")
+            require(permitted.returncode == 0, f"with the policy {text[:40]!r} a permitted file is refused: {permitted.stderr}")
+    finally:
+        policy.write_text(original)
+        signal_daemon(suite, "SIGHUP")
+    wait_until(suite.daemon.answers, 10, "the daemon answers")
+    return "5 broken policies"
+
+
+@sequence("fork-storm", "every process of a fork storm is governed", 132)
+def fork_storm(suite):
+    result = governed(suite, "files", "fork-storm", KEY, "2000")
+    require(result.returncode == 1, f"status {result.returncode}: {result.stderr}")
+    return "2000 processes"
+
+
+@sequence("flood", "a flood of events hides nothing: every denial holds and is recorded or counted as lost", 79, 131)
+def flood(suite):
+    count, path = 50000, suite.work / "flood.jsonl"
+    result = governed(suite, "files", "flood", KEY, str(count), options=("--events", str(path)))
+    require(result.returncode == 1, f"status {result.returncode}: {result.stderr}")
+    events = events_in(path)
+    denied = sum(e.get("verdict", {}).get("action") == "deny" for e in events)
+    lost = sum(e["lost"]["count"] for e in events if e["kind"] == "lost")
+    require(denied > 0, "no denial was recorded at all")
+    require(denied + lost >= count, f"{count} denials: {denied} recorded and {lost} counted as lost, {count - denied - lost} are hidden")
+    return f"{denied} recorded, {lost} counted as lost"
+
+
+@sequence("ungoverned", "with the daemon running, ungoverned processes are denied nothing")
+def ungoverned(suite):
+    from suite import CASES
+
+    wanted = ("read-plain", "write-hook", "exec-denied", "exec-memfd", "exec-loader", "net-tcp", "net-udp", "net-unix", "net-raw", "net-bind-shell", "floor-ptrace",
+              "floor-kill", "floor-mount", "floor-bpf-map", "floor-perf", "floor-userns", "floor-cgroup-move", "floor-sysctl", "floor-key")  # fmt: skip
+    refused = []
+    for case in (c for c in CASES if c.id in wanted):
+        verdict, detail = suite.run(case, governed=False)
+        if verdict == "failed":
+            refused.append(f"{case.id}: {detail}")
+    require(not refused, "; ".join(refused))
+    return f"{len(wanted)} actions"
+
+
+@sequence("ps", "a session is listed while any of its processes lives, and then no more", 63)
+def ps(suite):
+    names = suite.ground.names
+
+    def listed():
+        result = lictor(suite, "ps", "--json")
+        require(result.returncode == 0, f"lictor ps: {result.stderr}")
+        json.loads(result.stdout)
+        return '"anonymous"' in result.stdout
+
+    require(not listed(), "a session of the agent is listed before it started")
+    # The command itself ends at once; an orphan of it lives on.
+    result = governed(suite, "anonymous", "run", "sh", "-c", f"setsid {names['bin']}/attack sleep 3 >/dev/null 2>&1 &")
+    require(result.returncode == 0, result.stderr)
+    require(listed(), "the session is gone although an orphan of it lives")
+    wait_until(lambda: not listed(), 15, "the session is gone after its last process ended")
+    return "listed until its orphan ended"
+
+
+@sequence("control", "a governed session can neither talk to the daemon nor start another session", 130)
+def control(suite):
+    names, daemon = suite.ground.names, suite.daemon
+    for agent in ("open", "files", "anonymous"):
+        inner = governed(suite, agent, "run", daemon.command, "run", "--agent", "anonymous", "--", f"{names['bin']}/attack", "create", names["mark"], "x")
+        require(inner.returncode != 0 and not os.path.exists(names["mark"]), f"agent {agent} started a session: {inner.stderr}")
+        told = governed(suite, agent, "run", daemon.command, "status")
+        require(told.returncode != 0, f"agent {agent} talked to the daemon: {told.stdout}")
+    require(suite.daemon.answers(), "the daemon no longer answers")
+    return "3 agents"
+
+
+@sequence("status", "status, events and explain say what was denied and why")
+def status(suite):
+    path = suite.work / "status.jsonl"
+    governed(suite, "files", "read", KEY, options=("--events", str(path)))
+    denial = next((e for e in events_in(path) if e.get("verdict", {}).get("action") == "deny"), None)
+    require(denial, "the denial is not in the events file")
+    for field in ("id", "time", "session", "agent", "process", "file", "verdict"):
+        require(field in denial, f"the event has no `{field}`: {denial}")
+    require(denial["verdict"].get("source", "").startswith(f"{suite.daemon.policy_file}:"), f"the verdict names no line of the policy: {denial['verdict']}")
+    explained = lictor(suite, "explain", denial["id"])
+    require(explained.returncode == 0 and ".ssh" in explained.stdout, f"explain says {explained.stdout} {explained.stderr}")
+    listed = lictor(suite, "events", "--denied", "--json", "--limit", "1000")
+    require(any(json.loads(line)["id"] == denial["id"] for line in listed.stdout.splitlines()), "lictor events --denied does not list it")
+    told = lictor(suite, "status", "--json")
+    require(told.returncode == 0 and "ENFORCING" in told.stdout.upper(), f"status says {told.stdout} {told.stderr}")
+    return denial["verdict"].get("rule", "")
+
+
+@sequence("monitor", "monitor mode records what it would have denied, and denies nothing")
+def monitor(suite):
+    path = suite.work / "monitor.jsonl"
+    result = governed(suite, "watched", "read", KEY, options=("--events", str(path)))
+    require(result.returncode == 0, f"a monitored session was denied: {result.stderr}")
+    denials = [e for e in events_in(path) if e.get("verdict", {}).get("action") == "deny" and e["kind"] == "file"]
+    require(denials, "nothing was recorded")
+    require(all(e["verdict"].get("enforced") is False for e in denials), f"a denial that did not take place is not marked so: {denials[0]}")
+    return f"{len(denials)} recorded"
+
+
+@sequence("passed-fds", "descriptors that the caller had open are not passed into the session", 91)
+def passed_descriptors(suite):
+    secret = os.open(KEY.format_map(suite.ground.names), os.O_RDONLY)
+    try:
+        result = governed(suite, "files", "--here", "descriptors", pass_fds=(secret,))
+    finally:
+        os.close(secret)
+    require(result.returncode == 0, result.stderr)
+    require(result.stdout.strip() == "", f"descriptors {result.stdout.strip()} are open in the session")
+    return "none"
+
+
+@sequence("later-alias", "a protected file that is replaced during the session stays protected", 14, 138)
+def later_alias(suite):
+    """An ungoverned editor saves the key anew: the session must not read the new file, nor reach it by a link made from outside."""
+    key, alias = pathlib.Path(KEY.format_map(suite.ground.names)), f"{suite.ground.names['ws']}/later"
+    flag = stop_flag(suite, "later")
+    with session(suite, "files", "watch-verdicts", str(key), "{ws}/plain.txt", flag) as load:
+        time.sleep(0.5)
+        for number in range(200):
+            fresh = key.with_suffix(".new")
+            fresh.write_text(f"{suite.ground.secret}\n{number}\n")
+            os.rename(fresh, key)
+        raise_flag(flag)
+        status_, said = finish(load)
+    require(status_ == 0, said)
+    os.link(key, alias)
+    result = governed(suite, "files", "read", alias)
+    require(result.returncode == 1, f"the new file is read by a hard link: status {result.returncode}")
+    return said
+
+
+@sequence("memory", "the idle daemon stays under 60 MB")
+def memory(suite):
+    with open(f"/proc/{suite.daemon.pid}/status") as lines:
+        kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+    require(kilobytes < 60 * 1024, f"{kilobytes} kB resident")
+    return f"{kilobytes} kB"
