@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Compiles the kernel programs and generates their skeleton.
+#![expect(clippy::expect_used, clippy::panic, reason = "a build script reports by panicking")]
 
 use std::env;
 use std::path::PathBuf;

@@ -119,9 +119,19 @@ mod tests {
         assert_eq!(left["SESSIONS"], super::SESSIONS);
         assert_eq!(left["SCRATCH_TOP"], super::SCRATCH_TOP);
         assert_eq!(left["SCRATCH_PER_CPU"], super::SCRATCH_PER_CPU);
-        let kernel_only =
-            ["ABI", "SCRATCH_TAIL", "NAME_MAX", "ARGS_MAX", "ALLOW", "ACTION_DENY", "CONNECT", "LISTEN", "PORTS_NONE",
-             "PORTS_ALL", "COUNTERS"];
+        let kernel_only = [
+            "ABI",
+            "SCRATCH_TAIL",
+            "NAME_MAX",
+            "ARGS_MAX",
+            "ALLOW",
+            "ACTION_DENY",
+            "CONNECT",
+            "LISTEN",
+            "PORTS_NONE",
+            "PORTS_ALL",
+            "COUNTERS",
+        ];
         left.retain(|name, _| !ours.contains(name) && !kernel_only.contains(name) && !name.starts_with("PRIV_"));
         assert!(left.is_empty(), "in the header only: {left:?}");
     }

@@ -133,7 +133,8 @@ mod tests {
     use crate::mapping::bytes_of;
 
     fn record(change: impl FnOnce(&mut lictor_event), tail: &[u8]) -> Vec<u8> {
-        let mut head = lictor_event { kind: 2, op: 1, path_off: size_of::<lictor_event>() as u32, ..Default::default() };
+        let mut head =
+            lictor_event { kind: 2, op: 1, path_off: size_of::<lictor_event>() as u32, ..Default::default() };
         change(&mut head);
         let mut bytes = bytes_of(&head).to_vec();
         bytes.extend_from_slice(tail);

@@ -54,11 +54,13 @@ impl Kernel {
         let btf = Btf::from_vmlinux().map_err(bpf("cannot read /sys/kernel/btf/vmlinux"))?;
         let mut hooks = BTreeMap::new();
         for function in btf.type_by_kind::<types::Func<'_>>() {
-            let Some(name) = function.name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("bpf_lsm_"))
+            let Some(name) =
+                function.name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("bpf_lsm_"))
             else {
                 continue;
             };
-            let arguments = types::FuncProto::try_from(function.referenced_type()).map(|proto| proto.len()).unwrap_or(0);
+            let arguments =
+                types::FuncProto::try_from(function.referenced_type()).map(|proto| proto.len()).unwrap_or(0);
             hooks.insert(name.to_owned(), arguments as u32);
         }
         Ok(Kernel { hooks })
@@ -86,7 +88,9 @@ pub fn check() -> Vec<Check> {
         Ok(list) => {
             let list = list.trim();
             push(&mut checks, "bpf-lsm", list.split(',').any(|lsm| lsm == "bpf"), format!("active: {list}"), || {
-                format!("boot with `lsm={list},bpf` (in /etc/default/grub: GRUB_CMDLINE_LINUX, then update-grub and reboot)")
+                format!(
+                    "boot with `lsm={list},bpf` (in /etc/default/grub: GRUB_CMDLINE_LINUX, then update-grub and reboot)"
+                )
             });
         }
         Err(error) => push(&mut checks, "bpf-lsm", false, format!("/sys/kernel/security/lsm: {error}"), || {
@@ -104,12 +108,15 @@ pub fn check() -> Vec<Check> {
     if let Ok(kernel) = &kernel {
         let missing: Vec<&str> =
             crate::sensor::hooks().into_iter().filter(|hook| matches!(kernel.hook(hook), Hook::Missing)).collect();
-        let detail =
-            if missing.is_empty() { "all present".into() } else { format!("not in this kernel: {}", missing.join(", ")) };
+        let detail = if missing.is_empty() {
+            "all present".into()
+        } else {
+            format!("not in this kernel: {}", missing.join(", "))
+        };
         push(&mut checks, "hooks", missing.is_empty(), detail, || "use Linux 6.1 or later".into());
     }
     let mounted = |path: &str, magic: i64| {
-        nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type().0 as i64 == magic)
+        nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type().0 == magic)
     };
     push(&mut checks, "bpffs", mounted("/sys/fs/bpf", 0xcafe_4a11), "/sys/fs/bpf".into(), || {
         "mount -t bpf bpf /sys/fs/bpf".into()
@@ -122,6 +129,11 @@ pub fn check() -> Vec<Check> {
         "run as root, or let a running lictord do it (members of the group `lictor` may start sessions)".into()
     });
     checks
+}
+
+/// Where the root of the cgroup v2 hierarchy is mounted.
+pub fn cgroup_root() -> Option<std::path::PathBuf> {
+    crate::sensor::cgroup_root()
 }
 
 fn push(checks: &mut Vec<Check>, name: &'static str, ok: bool, detail: String, fix: impl FnOnce() -> String) {

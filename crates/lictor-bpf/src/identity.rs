@@ -35,12 +35,7 @@ impl Sensor {
         };
         // SAFETY: the program's descriptor is open, and options and info live across the call.
         let link = unsafe {
-            libbpf_sys::bpf_link_create(
-                self.identify_program().as_raw_fd(),
-                0,
-                libbpf_sys::BPF_TRACE_ITER,
-                &options,
-            )
+            libbpf_sys::bpf_link_create(self.identify_program().as_raw_fd(), 0, libbpf_sys::BPF_TRACE_ITER, &options)
         };
         if link < 0 {
             return Err(io("cannot start the descriptor iterator")(std::io::Error::from_raw_os_error(-link)));

@@ -105,12 +105,14 @@ impl PolicyStore {
         };
         let policies = sensor.map("policies")?;
         for slot in slots {
-            let Some(id) = policies.lookup(&slot.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read a policy"))? else {
+            let Some(id) = policies.lookup(&slot.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read a policy"))?
+            else {
                 continue;
             };
             let id = from_bytes::<u32>(&id).ok_or(Error::Verify("policies"))?;
             let inner = MapHandle::from_map_id(id).map_err(bpf("cannot open a policy in force"))?;
-            let value = inner.lookup(&0u32.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read a policy in force"))?;
+            let value =
+                inner.lookup(&0u32.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read a policy in force"))?;
             let policy: types::lictor_policy =
                 value.and_then(|bytes| from_bytes(&bytes)).ok_or(Error::Verify("policies"))?;
             let extent = (policy.dead, policy.cells);
@@ -119,7 +121,14 @@ impl PolicyStore {
             store.in_force.insert(*slot, policy.id);
             store.installed.insert(
                 policy.id,
-                Installed { extent, networks: vec![], ports: vec![], hashes: vec![], identities: vec![], _inner: inner },
+                Installed {
+                    extent,
+                    networks: vec![],
+                    ports: vec![],
+                    hashes: vec![],
+                    identities: vec![],
+                    _inner: inner,
+                },
             );
         }
         store.sweep(sensor)?;
@@ -181,7 +190,8 @@ impl PolicyStore {
     /// was in force stays.
     pub fn install(&mut self, sensor: &Sensor, slot: u32, session: u64, tables: &Tables<'_>) -> Result<u32> {
         let id = self.next_policy;
-        self.next_policy = self.next_policy.checked_add(1).ok_or_else(|| Error::Full("policy numbers ran out".into()))?;
+        self.next_policy =
+            self.next_policy.checked_add(1).ok_or_else(|| Error::Full("policy numbers ran out".into()))?;
         let mut parts = Parts::default();
         match self.fill(sensor, id, session, tables, &mut parts) {
             Ok(inner) => {
@@ -197,8 +207,7 @@ impl PolicyStore {
                 // The kernel returns from the switch only when no program runs any more that saw the old pointer.
                 let old = self.in_force.insert(slot, id);
                 let Parts { extent, networks, ports, hashes, identities } = parts;
-                self.installed
-                    .insert(id, Installed { extent, networks, ports, hashes, identities, _inner: inner });
+                self.installed.insert(id, Installed { extent, networks, ports, hashes, identities, _inner: inner });
                 if let Some(old) = old {
                     self.uninstall(sensor, old);
                 }
@@ -424,7 +433,11 @@ impl Sensor {
     }
 }
 
-fn put_identities(sensor: &Sensor, policy: u32, objects: &[(Identity, u32)]) -> Result<Vec<types::lictor_identity_key>> {
+fn put_identities(
+    sensor: &Sensor,
+    policy: u32,
+    objects: &[(Identity, u32)],
+) -> Result<Vec<types::lictor_identity_key>> {
     let map = sensor.map("identities")?;
     let bloom_map = sensor.map("identity_bloom")?;
     let words = bloom_map.max_entries();

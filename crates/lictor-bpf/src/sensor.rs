@@ -70,14 +70,15 @@ impl Sensor {
         let kernel = Kernel::probe()?;
         mount_bpffs(&options.pins)?;
         let dir = options.pins.join(build_id());
-        let sensor = if dir.join("links").is_dir() { Sensor::adopt(dir)? } else { Sensor::load(dir, options, &kernel)? };
+        let sensor =
+            if dir.join("links").is_dir() { Sensor::adopt(dir)? } else { Sensor::load(dir, options, &kernel)? };
         sensor.mark_own_objects()?;
         // 6.2 made task storage answer also while it is busy on this CPU.
         let (major, minor) = kernel_version();
-        sensor.control.u32(offset_of!(types::lictor_control, storage_may_fail)).store(
-            u32::from((major, minor) < (6, 2)),
-            Ordering::Release,
-        );
+        sensor
+            .control
+            .u32(offset_of!(types::lictor_control, storage_may_fail))
+            .store(u32::from((major, minor) < (6, 2)), Ordering::Release);
         sensor.beat();
         Ok(sensor)
     }
@@ -241,11 +242,7 @@ impl Sensor {
 
     /// Marks this process as the daemon: to be called by the first thread, before there are others.
     pub fn label_daemon(&self) -> Result<()> {
-        let myself = PidFd::open(std::process::id())?;
-        let label = types::lictor_label { session: 0, slot: 0, flags: abi::label::DAEMON };
-        self.map("task_labels")?
-            .update(&myself.key(), bytes_of(&label), MapFlags::ANY)
-            .map_err(bpf("cannot label the daemon"))
+        label_daemon(self.map("task_labels")?)
     }
 
     /// Makes a task the first of a session and reads the label back. The task must not run on before this returns.
@@ -269,17 +266,14 @@ impl Sensor {
 
     /// The session of a task; `None` when it is not governed.
     pub fn session_of(&self, task: &PidFd) -> Result<Option<u64>> {
-        let label = self
-            .map("task_labels")?
-            .lookup(&task.key(), MapFlags::ANY)
-            .map_err(bpf("cannot read the process's label"))?;
-        let label = label.and_then(|bytes| from_bytes::<types::lictor_label>(&bytes));
-        Ok(label.filter(|label| label.flags & abi::label::GOVERNED != 0).map(|label| label.session))
+        session_in(self.map("task_labels")?, task)
     }
 
     pub fn session_state(&self, slot: u32) -> Result<SessionState> {
-        let bytes = self.map("sessions")?.lookup(&slot.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read a session"))?;
-        let state = bytes.and_then(|bytes| from_bytes::<types::lictor_session>(&bytes)).ok_or(Error::Verify("sessions"))?;
+        let bytes =
+            self.map("sessions")?.lookup(&slot.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read a session"))?;
+        let state =
+            bytes.and_then(|bytes| from_bytes::<types::lictor_session>(&bytes)).ok_or(Error::Verify("sessions"))?;
         Ok(SessionState { id: state.id, tasks: state.tasks, events: state.events, denied: state.denied })
     }
 
@@ -293,7 +287,8 @@ impl Sensor {
     pub fn counters(&self) -> Result<Counters> {
         let map = self.map("counters")?;
         let sum = |index: u32| -> Result<u64> {
-            let values = map.lookup_percpu(&index.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read the counters"))?;
+            let values =
+                map.lookup_percpu(&index.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read the counters"))?;
             Ok(values.into_iter().flatten().filter_map(|value| from_bytes::<u64>(&value)).sum())
         };
         Ok(Counters {
@@ -369,6 +364,7 @@ pub struct Legacy {
     dir: PathBuf,
     control: Mapping,
     sessions: MapHandle,
+    labels: MapHandle,
 }
 
 impl Legacy {
@@ -382,12 +378,23 @@ impl Legacy {
                 continue;
             }
             let open = |name: &str| {
-                MapHandle::from_pinned_path(dir.join("maps").join(name)).map_err(bpf("cannot open an older build's map"))
+                MapHandle::from_pinned_path(dir.join("maps").join(name))
+                    .map_err(bpf("cannot open an older build's map"))
             };
             let control = Mapping::new(open("control")?.as_fd(), size_of::<u64>(), "control")?;
-            found.push(Legacy { sessions: open("sessions")?, control, dir });
+            found.push(Legacy { sessions: open("sessions")?, labels: open("task_labels")?, control, dir });
         }
         Ok(found)
+    }
+
+    /// Their sessions shall know this process, and the sockets that it makes from now on, for the daemon.
+    pub fn label_daemon(&self) -> Result<()> {
+        label_daemon(&self.labels)
+    }
+
+    /// Whether a task is governed by a session of that build.
+    pub fn governs(&self, task: &PidFd) -> Result<bool> {
+        Ok(session_in(&self.labels, task)?.is_some())
     }
 
     /// The first field of `control` is the beat, in every build.
@@ -403,6 +410,18 @@ impl Legacy {
     pub fn remove(self) -> Result<()> {
         remove_pins(&self.dir)
     }
+}
+
+fn label_daemon(labels: &MapHandle) -> Result<()> {
+    let myself = PidFd::open(std::process::id())?;
+    let label = types::lictor_label { session: 0, slot: 0, flags: abi::label::DAEMON };
+    labels.update(&myself.key(), bytes_of(&label), MapFlags::ANY).map_err(bpf("cannot label the daemon"))
+}
+
+fn session_in(labels: &MapHandle, task: &PidFd) -> Result<Option<u64>> {
+    let label = labels.lookup(&task.key(), MapFlags::ANY).map_err(bpf("cannot read the process's label"))?;
+    let label = label.and_then(|bytes| from_bytes::<types::lictor_label>(&bytes));
+    Ok(label.filter(|label| label.flags & abi::label::GOVERNED != 0).map(|label| label.session))
 }
 
 /// Whether a session of any build below `pins` still has tasks.
@@ -441,10 +460,8 @@ pub(crate) fn kernel_version() -> (u32, u32) {
 }
 
 fn open_object() -> Result<OpenObject> {
-    capture_log(|| {
-        ObjectBuilder::default().name("lictor")?.open_memory(crate::skel::OBJECT)
-    })
-    .map_err(|(cause, log)| Error::Refused { what: "the object file".into(), cause, log })
+    capture_log(|| ObjectBuilder::default().name("lictor")?.open_memory(crate::skel::OBJECT))
+        .map_err(|(cause, log)| Error::Refused { what: "the object file".into(), cause, log })
 }
 
 /// The name of the LSM hook of a section, sleepable and optional ones too.
@@ -540,9 +557,8 @@ const BPF_FS: i64 = 0xcafe_4a11;
 
 fn mount_bpffs(pins: &Path) -> Result<()> {
     let base = Path::new("/sys/fs/bpf");
-    let is_bpffs = |path: &Path| {
-        nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type().0 as i64 == BPF_FS)
-    };
+    let is_bpffs =
+        |path: &Path| nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type().0 == BPF_FS);
     if pins.starts_with(base) && !is_bpffs(base) {
         nix::mount::mount(Some("bpf"), base, Some("bpf"), nix::mount::MsFlags::empty(), None::<&str>)
             .map_err(errno("cannot mount bpffs on /sys/fs/bpf"))?;

@@ -113,9 +113,7 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
     ("connect", |_| TcpStream::connect("127.0.0.1:9").map(drop)),
     ("listen", |_| TcpListener::bind("127.0.0.1:0").map(drop)),
     ("unix-connect", |dir| UnixStream::connect(dir.join("socket")).map(drop)),
-    ("raw-socket", |_| {
-        Ok(socket(AddressFamily::Packet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).map(drop)?)
-    }),
+    ("raw-socket", |_| Ok(socket(AddressFamily::Packet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).map(drop)?)),
     ("signal", |_| Ok(kill(getppid(), Signal::SIGWINCH)?)),
     ("mount", |dir| Ok(mount(Some("none"), dir, Some("tmpfs"), MsFlags::empty(), None::<&str>)?)),
     ("bpf", |_| lictor_bpf::try_bpf()),

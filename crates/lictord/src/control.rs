@@ -75,7 +75,7 @@ fn peer(daemon: &Daemon, stream: &UnixStream) -> Result<Peer> {
     let credentials = getsockopt(stream, sockopt::PeerCredentials).context("cannot tell who the client is")?;
     let pid = u32::try_from(credentials.pid()).context("the client has no process")?;
     // The hook on the socket refuses governed processes already; this is for one that handed its connection on.
-    if daemon.sensor.session_of(&PidFd::open(pid)?)?.is_some() {
+    if daemon.governs(&PidFd::open(pid)?)? {
         bail!("governed processes may not talk to lictord");
     }
     Ok(Peer { pid, uid: credentials.uid() })
@@ -135,7 +135,9 @@ fn answer(daemon: &Daemon, peer: &Peer, request: Request) -> Result<Reply> {
             let changing = daemon.lock();
             let (events, denied) = match changing.sessions.live.get(&number) {
                 Some(session) => (session.recorded, session.denied),
-                None => *changing.sessions.ended.get(&number).with_context(|| format!("there is no session {session}"))?,
+                None => {
+                    *changing.sessions.ended.get(&number).with_context(|| format!("there is no session {session}"))?
+                }
             };
             let lost = daemon.sensor.counters()?.lost_ring;
             Reply::Summary(Summary { session, denied, events, lost })
@@ -174,7 +176,8 @@ fn number_of(session: &str) -> Result<u64> {
 
 /// The numbers of /proc/PID/stat and status that say whose child a process is and who owns it.
 fn parent_and_owner(pid: u32) -> Result<(u32, u32)> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid} is gone"))?;
+    let status =
+        std::fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid} is gone"))?;
     let field = |name: &str| {
         status
             .lines()
@@ -199,20 +202,26 @@ fn start_session(daemon: &Daemon, peer: &Peer, start: StartSession) -> Result<Re
     let (parent, owner) = parent_and_owner(start.pid)?;
     ensure!(parent == peer.pid, "process {} is not a child of the client", start.pid);
     ensure!(peer.uid == 0 || owner == peer.uid, "process {} belongs to somebody else", start.pid);
-    ensure!(daemon.sensor.session_of(&task)?.is_none(), "process {} is governed already", start.pid);
+    ensure!(!daemon.governs(&task)?, "process {} is governed already", start.pid);
 
     let mut changing = daemon.lock();
     let changing = &mut *changing;
     let number = loop {
         let number = (ulid::Ulid::new().random() & 0xffff_ffff) as u64;
-        if number != 0 && !changing.sessions.live.contains_key(&number) && !changing.sessions.ended.contains_key(&number) {
+        if number != 0
+            && !changing.sessions.live.contains_key(&number)
+            && !changing.sessions.ended.contains_key(&number)
+        {
             break number;
         }
     };
     let record = Record {
         number,
         slot: 0,
-        agent: agent_name(start.agent, start.policy.as_ref().map(|policy| (policy.file.as_str(), policy.text.as_str())))?,
+        agent: agent_name(
+            start.agent,
+            start.policy.as_ref().map(|policy| (policy.file.as_str(), policy.text.as_str())),
+        )?,
         mode: start.mode,
         policy: start.policy.map(|policy| (policy.file, policy.text)),
         home: unescape(&start.home),

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use lictor_api::control::{Hooks, Mode, State, Status};
 use lictor_api::event::{Event, Kind, Lost};
 use lictor_api::settings::{FailClosed, Settings, Switch};
-use lictor_bpf::{Counters, Legacy, Options, RawEvent, Sensor, abi, decode, monotonic_ns};
+use lictor_bpf::{Counters, Legacy, Options, PidFd, RawEvent, Sensor, abi, decode, monotonic_ns};
 use lictor_engine::policy::{self, PolicyFile};
 use lictor_engine::process::ProcessTree;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -25,7 +25,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::observe::{Context, observe};
 use crate::record::Recorder;
 use crate::session::{Sessions, problems_error, session_name};
-use crate::{canary, control, loaders};
+use crate::{canary, control, loaders, objects};
 
 /// How the daemon was started.
 pub struct Start {
@@ -42,6 +42,8 @@ pub(crate) struct Daemon {
     pub(crate) sensor: Sensor,
     pub(crate) state: Mutex<Changing>,
     pub(crate) recorder: Mutex<Recorder>,
+    /// Programs of other builds whose sessions live on.
+    pub(crate) legacy: Mutex<Vec<Legacy>>,
     /// Why it does not enforce, found out once at start.
     reasons: OnceLock<Vec<String>>,
     pub(crate) epoch: AtomicU64,
@@ -75,6 +77,9 @@ pub fn run(start: Start) -> Result<()> {
     let sensor = start_sensor(&settings)?;
     sensor.label_daemon()?;
     let legacy = Legacy::find(&settings.pins)?;
+    for older in &legacy {
+        older.label_daemon()?;
+    }
     sensor.set_fail_closed(match settings.fail_closed {
         FailClosed::Off => abi::fail::OFF,
         FailClosed::Network => abi::fail::NETWORK,
@@ -82,12 +87,17 @@ pub fn run(start: Start) -> Result<()> {
     });
     sensor.beat();
     let guard = guarded_paths(&settings, config);
-    let sessions =
-        Sessions::open(&sensor, &session_state(&settings, private), guard, settings.automaton_cells, policy.as_ref())?;
+    let sessions = Sessions::open(
+        &sensor,
+        &session_state(&settings, private),
+        guard.clone(),
+        settings.automaton_cells,
+        policy.as_ref(),
+    )?;
     let taken_over = sessions.live.len();
-    let loaders = loaders::find(&sensor)?;
-    sensor.set_common_identities(&loaders)?;
+    sensor.set_common_identities(&loaders::find(&sensor)?)?;
     let recorder = Recorder::open(&settings.state)?;
+    let own = guard;
 
     let daemon = Arc::new(Daemon {
         private,
@@ -100,6 +110,7 @@ pub fn run(start: Start) -> Result<()> {
             undecodable: 0,
         }),
         recorder: Mutex::new(recorder),
+        legacy: Mutex::new(legacy),
         reasons: OnceLock::new(),
         epoch: AtomicU64::new(1),
         stopping: AtomicBool::new(false),
@@ -109,11 +120,16 @@ pub fn run(start: Start) -> Result<()> {
     });
     let heart = {
         let daemon = Arc::clone(&daemon);
-        std::thread::Builder::new().name("heart".into()).spawn(move || heart(&daemon, legacy))?
+        std::thread::Builder::new().name("heart".into()).spawn(move || heart(&daemon))?
     };
     let reasons = canary::prove(&daemon)?;
     daemon.reasons.get_or_init(|| reasons);
-    daemon.sensor.set_self_protection(daemon.settings.self_protection == Switch::On);
+    if daemon.settings.self_protection == Switch::On {
+        daemon.sensor.set_common_identities(&objects::own(&daemon.sensor, &own)?)?;
+        daemon.sensor.set_self_protection(true);
+    } else {
+        daemon.sensor.set_self_protection(false);
+    }
     let rings = {
         let daemon = Arc::clone(&daemon);
         std::thread::Builder::new().name("rings".into()).spawn(move || rings(&daemon))?
@@ -213,15 +229,16 @@ fn load_policy(path: &Path) -> Result<Option<PolicyFile>> {
     policy::parse(&path.display().to_string(), &text).map(Some).map_err(|problems| problems_error(&problems))
 }
 
-fn heart(daemon: &Daemon, mut legacy: Vec<Legacy>) {
+fn heart(daemon: &Daemon) {
     let mut beats = 0u32;
     while !daemon.stopping.load(Ordering::Acquire) {
         daemon.sensor.beat();
-        for older in &legacy {
+        let mut legacy = daemon.legacy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for older in legacy.iter() {
             older.beat();
         }
-        if beats.is_multiple_of(20) && !legacy.is_empty() {
-            for older in std::mem::take(&mut legacy) {
+        if beats.is_multiple_of(20) {
+            for older in std::mem::take(&mut *legacy) {
                 match older.in_use() {
                     Ok(false) => match older.remove() {
                         Ok(()) => tracing::info!("the programs of an older build had no session left and are removed"),
@@ -235,6 +252,7 @@ fn heart(daemon: &Daemon, mut legacy: Vec<Legacy>) {
                 }
             }
         }
+        drop(legacy);
         beats = beats.wrapping_add(1);
         std::thread::sleep(BEAT);
     }
@@ -308,7 +326,11 @@ impl Daemon {
             let before = changing.lost_reported;
             for (now, then, reason) in [
                 (counters.lost_ring, before.lost_ring, "the ring to lictord was full"),
-                (counters.lost_scratch, before.lost_scratch, "all path buffers of a CPU were in use; the access was denied"),
+                (
+                    counters.lost_scratch,
+                    before.lost_scratch,
+                    "all path buffers of a CPU were in use; the access was denied",
+                ),
             ] {
                 if now > then {
                     events.push(lost(now - then, reason, &clock));
@@ -330,6 +352,19 @@ impl Daemon {
             recorder.write(event);
         }
         recorder.flush();
+    }
+
+    /// Whether a task is governed, by this build or by one whose sessions live on.
+    pub(crate) fn governs(&self, task: &PidFd) -> Result<bool> {
+        if self.sensor.session_of(task)?.is_some() {
+            return Ok(true);
+        }
+        for older in self.legacy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
+            if older.governs(task)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns when everything that was in the rings at the call is recorded.
@@ -412,7 +447,7 @@ impl Changing {
         }
         let time = clock.time_of(raw.time_ns);
         let session = self.sessions.live.get_mut(&raw.session);
-        let event = match session {
+        match session {
             Some(session) => {
                 let context = Context {
                     session: session.record.name(),
@@ -437,8 +472,7 @@ impl Changing {
                 }
                 event
             }
-        };
-        event
+        }
     }
 }
 
@@ -482,7 +516,8 @@ fn wait(daemon: &Arc<Daemon>) -> Result<()> {
             return Ok(());
         }
         ticks = ticks.wrapping_add(1);
-        let now = if !daemon.private && ticks.is_multiple_of(25) { FileStamp::of(&daemon.settings.policy) } else { file };
+        let now =
+            if !daemon.private && ticks.is_multiple_of(25) { FileStamp::of(&daemon.settings.policy) } else { file };
         if reload.swap(false, Ordering::AcqRel) || now != file {
             file = FileStamp::of(&daemon.settings.policy);
             match daemon.reload() {

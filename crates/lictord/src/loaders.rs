@@ -2,7 +2,7 @@
 //! The dynamic loaders of this host: a loader that is run by hand executes what it maps, so the kernel has to know it.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Result;
 use lictor_bpf::{Identity, Sensor, abi};
@@ -31,13 +31,13 @@ pub(crate) fn find(sensor: &Sensor) -> Result<Vec<(Identity, u32)>> {
     Ok(sensor.identities(&files)?.into_iter().map(|identity| (identity, abi::rights::EXEC)).collect())
 }
 
-fn is_loader(path: &PathBuf) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-        name == "ld.so" || (name.starts_with("ld-") && name.contains(".so"))
-    })
+fn is_loader(path: &Path) -> bool {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name == "ld.so" || (name.starts_with("ld-") && name.contains(".so")))
 }
 
 /// Through symbolic links: the object is what counts. One that is gone between the two looks is not a loader.
-fn open(path: &PathBuf) -> Option<OwnedFd> {
+fn open(path: &Path) -> Option<OwnedFd> {
     nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()
 }

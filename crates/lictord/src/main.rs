@@ -9,7 +9,10 @@ use lictor_api::settings::Settings;
 
 /// Lictor's daemon: loads the kernel programs and keeps sessions under their policies.
 #[derive(Parser)]
-#[command(version, after_help = "Examples:\n  lictord --check          check settings, policy and host; change nothing\n  lictord                  run in the foreground (systemd does this)")]
+#[command(
+    version,
+    after_help = "Examples:\n  lictord --check          check settings, policy and host; change nothing\n  lictord                  run in the foreground (systemd does this)"
+)]
 struct Args {
     /// The settings file.
     #[arg(long, value_name = "FILE")]
@@ -62,7 +65,8 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
         return check(&settings);
     }
     lictord::init_log("info");
-    let missing: Vec<_> = lictor_bpf::features::check().into_iter().filter(|check| !check.ok && check.name != "bpffs").collect();
+    let missing: Vec<_> =
+        lictor_bpf::features::check().into_iter().filter(|check| !check.ok && check.name != "bpffs").collect();
     if !missing.is_empty() {
         for check in &missing {
             eprintln!("lictord: missing: {} ({}): {}", check.name, check.detail, check.fix);

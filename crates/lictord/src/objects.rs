@@ -72,6 +72,30 @@ pub(crate) fn named_by(sensor: &Sensor, compiled: &Compiled, record: &Record) ->
     found.finish()
 }
 
+/// Lictor's own files, programs and cgroups, for `self_protection: on`.
+pub(crate) fn own(sensor: &Sensor, paths: &[Vec<u8>]) -> Result<Vec<(Identity, u32)>> {
+    let mut found = Found { sensor, files: Vec::new(), rights: Vec::new(), named: Vec::new() };
+    for path in paths {
+        found.add(Path::new(OsStr::from_bytes(path)), abi::rights::DENY | abi::rights::TREE)?;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        found.add(&program, abi::rights::DENY)?;
+        found.add(&program.with_file_name("lictor"), abi::rights::DENY)?;
+    }
+    // The cgroup that we are in and those above it: whoever kills or freezes one of them does it to us.
+    let root = lictor_bpf::features::cgroup_root();
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let inside = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    if let Some(root) = root {
+        let mut folder = root.join(inside);
+        while folder != root && folder.starts_with(&root) {
+            found.add(&folder, abi::rights::READONLY)?;
+            folder.pop();
+        }
+    }
+    found.finish()
+}
+
 /// Descriptors held at once.
 const BATCH: usize = 256;
 
@@ -103,7 +127,12 @@ impl Found<'_> {
 impl Found<'_> {
     fn ask(&mut self) -> Result<()> {
         let identities = self.sensor.identities(&self.files)?;
-        ensure!(identities.len() == self.rights.len(), "the kernel named {} of {} objects", identities.len(), self.rights.len());
+        ensure!(
+            identities.len() == self.rights.len(),
+            "the kernel named {} of {} objects",
+            identities.len(),
+            self.rights.len()
+        );
         self.named.extend(identities.into_iter().zip(self.rights.drain(..)));
         self.files.clear();
         Ok(())

@@ -20,7 +20,12 @@ pub(crate) struct Context<'a> {
 }
 
 /// Takes the raw event into the tree, and gives it words. `None`: it only concerned the tree.
-pub(crate) fn observe(raw: &RawEvent, tree: &mut ProcessTree, context: Option<&Context<'_>>, time: String) -> Option<Event> {
+pub(crate) fn observe(
+    raw: &RawEvent,
+    tree: &mut ProcessTree,
+    context: Option<&Context<'_>>,
+    time: String,
+) -> Option<Event> {
     let key = ProcessKey { pid: raw.pid, start_ns: raw.start_ns };
     tree.seen(key, raw.session, raw.ppid, raw.uid, raw.gid);
     if raw.kind == abi::kind::EXEC && !raw.denied {
@@ -148,7 +153,11 @@ fn network(raw: &RawEvent) -> Network {
         op,
         family: Some(family_name(family)),
         protocol: protocol_name(raw.protocol),
-        address: raw.address.filter(|_| op != NetworkOp::Socket).map(|address| address.to_string()).or_else(|| text(&raw.path)),
+        address: raw
+            .address
+            .filter(|_| op != NetworkOp::Socket)
+            .map(|address| address.to_string())
+            .or_else(|| text(&raw.path)),
         port: (raw.port != 0).then_some(raw.port),
         domain: None,
     }
@@ -181,20 +190,56 @@ fn protocol_name(protocol: u32) -> Option<String> {
 }
 
 const CAPABILITIES: [&str; 41] = [
-    "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
-    "linux_immutable", "net_bind_service", "net_broadcast", "net_admin", "net_raw", "ipc_lock", "ipc_owner",
-    "sys_module", "sys_rawio", "sys_chroot", "sys_ptrace", "sys_pacct", "sys_admin", "sys_boot", "sys_nice",
-    "sys_resource", "sys_time", "sys_tty_config", "mknod", "lease", "audit_write", "audit_control", "setfcap",
-    "mac_override", "mac_admin", "syslog", "wake_alarm", "block_suspend", "audit_read", "perfmon", "bpf",
+    "chown",
+    "dac_override",
+    "dac_read_search",
+    "fowner",
+    "fsetid",
+    "kill",
+    "setgid",
+    "setuid",
+    "setpcap",
+    "linux_immutable",
+    "net_bind_service",
+    "net_broadcast",
+    "net_admin",
+    "net_raw",
+    "ipc_lock",
+    "ipc_owner",
+    "sys_module",
+    "sys_rawio",
+    "sys_chroot",
+    "sys_ptrace",
+    "sys_pacct",
+    "sys_admin",
+    "sys_boot",
+    "sys_nice",
+    "sys_resource",
+    "sys_time",
+    "sys_tty_config",
+    "mknod",
+    "lease",
+    "audit_write",
+    "audit_control",
+    "setfcap",
+    "mac_override",
+    "mac_admin",
+    "syslog",
+    "wake_alarm",
+    "block_suspend",
+    "audit_read",
+    "perfmon",
+    "bpf",
     "checkpoint_restore",
 ];
 
 fn privilege(op: u32, detail: u32) -> (&'static str, Option<String>) {
     use abi::privilege_op as p;
     match op {
-        p::CAPABILITY => {
-            ("capability", CAPABILITIES.get(detail as usize).map(|name| (*name).to_owned()).or(Some(detail.to_string())))
-        }
+        p::CAPABILITY => (
+            "capability",
+            CAPABILITIES.get(detail as usize).map(|name| (*name).to_owned()).or(Some(detail.to_string())),
+        ),
         p::MODULE => ("module", None),
         p::MOUNT => ("mount", None),
         p::BPF => ("bpf", Some(format!("command {detail}"))),
@@ -226,7 +271,15 @@ fn verdict(raw: &RawEvent, context: Option<&Context<'_>>, event: &Event) -> Verd
     };
     let latency_us = Some(raw.latency_ns.div_ceil(1000));
     if !raw.denied {
-        return Verdict { action: Action::Allow, tier, rule: None, source: None, reason: None, latency_us, enforced: None };
+        return Verdict {
+            action: Action::Allow,
+            tier,
+            rule: None,
+            source: None,
+            reason: None,
+            latency_us,
+            enforced: None,
+        };
     }
     let rule = context.and_then(|context| rule_of(raw, context.compiled, hash(raw, Some(context))));
     let reason = match &rule {
@@ -313,8 +366,12 @@ fn reason_text(raw: &RawEvent, event: &Event) -> String {
         why::UNDECIDED => "no rule has decided this execution (undecided: deny)".into(),
         why::FAMILY => "with a network section only IPv4, IPv6, unix and read-only netlink are permitted".into(),
         why::NETLINK_WRITE => "with a network section netlink may only be asked".into(),
-        why::FOREIGN_SOCKET => "the socket comes from outside the session and its peer is not in network.connect".into(),
-        why::HEARTBEAT => "lictord has not given a sign of life for 2 s; the network stays closed until it is back".into(),
+        why::FOREIGN_SOCKET => {
+            "the socket comes from outside the session and its peer is not in network.connect".into()
+        }
+        why::HEARTBEAT => {
+            "lictord has not given a sign of life for 2 s; the network stays closed until it is back".into()
+        }
         why::NO_POLICY => "there is no policy in force for this session".into(),
         why::INTERNAL => "an internal limit was reached; what cannot be judged is denied".into(),
         why::BUSY => "the path kept changing while it was judged".into(),

@@ -68,7 +68,8 @@ impl Recorder {
         }
         if self.size > ROTATE_BYTES {
             let old = self.path.with_file_name("events.1.jsonl");
-            let renewed = std::fs::rename(&self.path, &old).map_err(anyhow::Error::from).and_then(|()| open_log(&self.path));
+            let renewed =
+                std::fs::rename(&self.path, &old).map_err(anyhow::Error::from).and_then(|()| open_log(&self.path));
             match renewed {
                 Ok(file) => (self.out, self.size) = (BufWriter::new(file), 0),
                 Err(error) => tracing::error!("cannot rotate {}: {error:#}", self.path.display()),

@@ -95,14 +95,7 @@ impl Sessions {
         }
         let slots: Vec<u32> = records.iter().map(|record| record.slot).collect();
         let store = PolicyStore::open(sensor, &slots)?;
-        let mut sessions = Sessions {
-            live: BTreeMap::new(),
-            ended: HashMap::new(),
-            store,
-            state: dir,
-            guard,
-            cells,
-        };
+        let mut sessions = Sessions { live: BTreeMap::new(), ended: HashMap::new(), store, state: dir, guard, cells };
         for record in records {
             let name = record.name();
             match sessions.prepare(record, daemon_policy) {
@@ -120,7 +113,9 @@ impl Sessions {
 
     fn prepare(&self, record: Record, daemon_policy: Option<&PolicyFile>) -> Result<Session> {
         let own = match &record.policy {
-            Some((file, text)) => Some(policy::parse(file, text.as_bytes()).map_err(|problems| problems_error(&problems))?),
+            Some((file, text)) => {
+                Some(policy::parse(file, text.as_bytes()).map_err(|problems| problems_error(&problems))?)
+            }
             None => None,
         };
         let (agent, source) = find_agent(&record.agent, own.as_ref().or(daemon_policy), own.is_some())?;
@@ -158,8 +153,8 @@ impl Sessions {
         let (slot, number) = (session.record.slot, session.record.number);
         self.install(sensor, &session)?;
         let path = self.state.join(format!("{}.json", session.record.name()));
-        let opened = write_record(&path, &session.record)
-            .and_then(|()| Ok(sensor.label_first_task(task, tid, number, slot)?));
+        let opened =
+            write_record(&path, &session.record).and_then(|()| Ok(sensor.label_first_task(task, tid, number, slot)?));
         if let Err(error) = opened {
             self.store.remove(sensor, slot)?;
             let _absent_is_fine = std::fs::remove_file(&path);
@@ -182,9 +177,9 @@ impl Sessions {
         for session in self.live.values() {
             if session.record.policy.is_none() {
                 let name = session.record.name();
-                let mut next = self
-                    .prepare(session.record.clone(), daemon_policy)
-                    .with_context(|| format!("the new policy cannot govern session {name} (agent {})", session.record.agent))?;
+                let mut next = self.prepare(session.record.clone(), daemon_policy).with_context(|| {
+                    format!("the new policy cannot govern session {name} (agent {})", session.record.agent)
+                })?;
                 (next.recorded, next.denied) = (session.recorded, session.denied);
                 renewed.push(next);
             }

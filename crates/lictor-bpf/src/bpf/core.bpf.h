@@ -247,4 +247,45 @@ static __always_inline int floor_deny(struct subject *s, u16 kind, u16 op, u32 d
 	return settle(s, &f);
 }
 
+/* ---- self-protection: attacks on Lictor by somebody whom we do not govern ---- */
+
+/* With self_protection on: anybody but the daemon, and PID 1, who looks after its service. */
+static __always_inline bool guarded(void)
+{
+	struct lictor_control *c = the_control();
+	struct lictor_label label;
+
+	if (!c || !c->self_protection)
+		return false;
+	struct task_struct *task = bpf_get_current_task_btf();
+	if (task->tgid == 1)
+		return false;
+	return !label_of(task, &label) || !(label.flags & LICTOR_DAEMON);
+}
+
+/* Whether the daemon marked this object (policy 0), or, with a tree's mark, something above it. */
+static __noinline int our_object(u64 dentry)
+{
+	for (int i = 0; i < 16; i++) {
+		struct dentry *d = (struct dentry *)dentry;
+		struct inode *inode = BPF_CORE_READ(d, d_inode);
+		if (inode) {
+			struct lictor_identity_key key = {.policy = 0};
+			key.ino = BPF_CORE_READ(inode, i_ino);
+			key.dev = BPF_CORE_READ(inode, i_sb, s_dev);
+			key.generation = BPF_CORE_READ(inode, i_generation);
+			u32 *rights = bpf_map_lookup_elem(&identities, &key);
+			if (rights && (*rights & LICTOR_DENY) && (i == 0 || (*rights & LICTOR_IDENTITY_TREE)))
+				return 1;
+			if (rights && (*rights & LICTOR_READONLY) && i <= 1)
+				return 1; /* a cgroup that the daemon is in, and that folder's own files */
+		}
+		u64 up = (u64)BPF_CORE_READ(d, d_parent);
+		if (up == dentry)
+			return 0;
+		dentry = up;
+	}
+	return 0;
+}
+
 #endif

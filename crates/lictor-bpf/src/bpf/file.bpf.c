@@ -150,8 +150,11 @@ int BPF_PROG(lictor_file_open, struct file *file)
 {
 	struct subject s;
 
-	if (!governed(&s))
-		return 0;
+	if (!governed(&s)) {
+		if (!(file->f_mode & FMODE_WRITE) || !guarded())
+			return 0;
+		return VERDICT(our_object((u64)file->f_path.dentry)); /* evasions 115, 118, 129 */
+	}
 	u32 mode = file->f_mode & (FMODE_READ | FMODE_WRITE);
 	if ((file->f_flags | file->f_mode) & FMODE_EXEC)
 		mode |= FMODE_EXEC;
@@ -195,7 +198,7 @@ static __always_inline int change(struct subject *s, u16 op, struct vfsmount *mn
 	{                                                                                                              \
 		struct subject s;                                                                                      \
 		if (!governed(&s))                                                                                     \
-			return 0;                                                                                      \
+			return VERDICT(guarded() && our_object((u64)dentry));                                          \
 		return VERDICT(change(&s, op, dir->mnt, dentry));                                                      \
 	}
 
@@ -224,7 +227,7 @@ int BPF_PROG(lictor_path_mknod, const struct path *dir, struct dentry *dentry, u
 	{                                                                                                              \
 		struct subject s;                                                                                      \
 		if (!governed(&s))                                                                                     \
-			return 0;                                                                                      \
+			return VERDICT(guarded() && our_object((u64)path->dentry));                                    \
 		return VERDICT(change(&s, op, path->mnt, path->dentry));                                               \
 	}
 
@@ -257,7 +260,7 @@ int BPF_PROG(lictor_path_rename, const struct path *old_dir, struct dentry *old_
 	struct subject s;
 
 	if (!governed(&s))
-		return 0;
+		return VERDICT(guarded() && (our_object((u64)old_dentry) || our_object((u64)new_dentry)));
 	struct access a = {};
 	a.kind = LICTOR_EV_FILE;
 	a.op = LICTOR_FILE_RENAME;

@@ -77,12 +77,41 @@ FLOOR_HOOK(perf_event_open, LICTOR_PRIV_PERF, LICTOR_PRIV_OP_PERF)
 /* Evasions 68, 75. */
 FLOOR_HOOK(userns_create, LICTOR_PRIV_USERNS, LICTOR_PRIV_OP_USERNS)
 /* Evasions 5-7: the old call, the new calls (fsmount needs CAP_SYS_ADMIN, which is not on the list), and unmounting. */
-FLOOR_HOOK(sb_mount, LICTOR_PRIV_MOUNT, LICTOR_PRIV_OP_MOUNT)
-FLOOR_HOOK(sb_umount, LICTOR_PRIV_MOUNT, LICTOR_PRIV_OP_MOUNT)
 FLOOR_HOOK(sb_remount, LICTOR_PRIV_MOUNT, LICTOR_PRIV_OP_MOUNT)
 FLOOR_HOOK(sb_pivotroot, LICTOR_PRIV_MOUNT, LICTOR_PRIV_OP_MOUNT)
-FLOOR_HOOK(move_mount, LICTOR_PRIV_MOUNT, LICTOR_PRIV_OP_MOUNT)
 FLOOR_HOOK(fs_context_parse_param, LICTOR_PRIV_MOUNT, LICTOR_PRIV_OP_MOUNT)
+static __always_inline int mount_check(void)
+{
+	struct subject s;
+	if (!governed(&s) || (s.privileges & LICTOR_PRIV_MOUNT))
+		return 0;
+	return floor_deny(&s, LICTOR_EV_PRIVILEGE, LICTOR_PRIV_OP_MOUNT, 0, 0);
+}
+
+/* Evasion 122: hiding our pins under another mount. */
+static __always_inline int over_pins(struct dentry *dentry)
+{
+	return guarded() && (BPF_CORE_READ(dentry, d_sb, s_magic) == BPF_FS_MAGIC || our_object((u64)dentry));
+}
+
+SEC("lsm/sb_mount")
+int BPF_PROG(lictor_sb_mount, const char *dev_name, const struct path *path)
+{
+	return VERDICT(mount_check() || over_pins(path->dentry));
+}
+
+SEC("lsm/move_mount")
+int BPF_PROG(lictor_move_mount, const struct path *from, const struct path *to)
+{
+	return VERDICT(mount_check() || over_pins(to->dentry) || over_pins(from->dentry));
+}
+
+SEC("lsm/sb_umount")
+int BPF_PROG(lictor_sb_umount, struct vfsmount *mnt)
+{
+	return VERDICT(mount_check() || over_pins(mnt->mnt_root));
+}
+
 /* Evasion 99. */
 FLOOR_HOOK(tun_dev_create, LICTOR_PRIV_RAW_SOCKETS, LICTOR_PRIV_TUN)
 FLOOR_HOOK(tun_dev_open, LICTOR_PRIV_RAW_SOCKETS, LICTOR_PRIV_TUN)
@@ -144,17 +173,6 @@ static __always_inline bool not_ours(u32 kind, u32 id)
 {
 	u64 key = (u64)kind << 32 | id;
 	return !bpf_map_lookup_elem(&own_objects, &key);
-}
-
-/* With self_protection: anybody but the daemon. */
-static __always_inline bool guarded(void)
-{
-	struct lictor_control *c = the_control();
-	struct lictor_label label;
-
-	if (!c || !c->self_protection)
-		return false;
-	return !label_of(bpf_get_current_task_btf(), &label) || !(label.flags & LICTOR_DAEMON);
 }
 
 #define BPF_PROG_DETACH_CMD 9

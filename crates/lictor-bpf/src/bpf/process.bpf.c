@@ -124,6 +124,14 @@ static __always_inline bool foreign(struct subject *s, struct task_struct *task)
 	return !same_session(task, s);
 }
 
+/* With self_protection the daemon is ended by itself and by PID 1, and by nobody else. */
+static __always_inline bool protected_daemon(struct task_struct *task)
+{
+	struct lictor_label label;
+	return guarded() && label_of(task, &label) && (label.flags & LICTOR_DAEMON);
+}
+
+#define PTRACE_MODE_ATTACH 2
 #define PTRACE_MODE_NOAUDIT 4
 
 /* Evasions 55, 57, 58: attach, process_vm_*, pidfd_getfd, kcmp, /proc/N/{mem,environ,maps,fd,root,cwd}. */
@@ -132,7 +140,9 @@ int BPF_PROG(lictor_ptrace_access_check, struct task_struct *child, unsigned int
 {
 	struct subject s;
 
-	if (!foreign(&s, child) || (s.privileges & LICTOR_PRIV_PTRACE))
+	if (!foreign(&s, child))
+		return VERDICT((mode & PTRACE_MODE_ATTACH) && protected_daemon(child));
+	if (s.privileges & LICTOR_PRIV_PTRACE)
 		return 0;
 	if (mode & PTRACE_MODE_NOAUDIT) /* ps and top look at everybody */
 		return VERDICT(s.flags & LICTOR_ENFORCE);
@@ -148,21 +158,6 @@ int BPF_PROG(lictor_ptrace_traceme, struct task_struct *parent)
 	if (!foreign(&s, parent) || (s.privileges & LICTOR_PRIV_PTRACE))
 		return 0;
 	return VERDICT(floor_deny(&s, LICTOR_EV_PROCESS, LICTOR_PROC_TRACE, 0, parent->tgid));
-}
-
-/* PID 1 and the daemon itself may end the daemon; with self_protection nobody else. */
-static __always_inline bool protected_daemon(struct task_struct *task)
-{
-	struct lictor_control *c = the_control();
-	if (!c || !c->self_protection)
-		return false;
-	struct lictor_label label;
-	if (!label_of(task, &label) || !(label.flags & LICTOR_DAEMON))
-		return false;
-	struct task_struct *current = bpf_get_current_task_btf();
-	if (current->tgid == 1)
-		return false;
-	return !label_of(current, &label) || !(label.flags & LICTOR_DAEMON);
 }
 
 /* Evasions 60, 113, 114. */
