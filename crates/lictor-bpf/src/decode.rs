@@ -42,7 +42,8 @@ pub struct RawEvent {
     pub args: Vec<Vec<u8>>,
     /// The arguments went on behind what the event holds.
     pub args_cut: bool,
-    pub sha256: Option<[u8; 32]>,
+    /// Place in the policy's list of the hash that named the content.
+    pub hash: Option<u32>,
     pub comm: Vec<u8>,
 }
 
@@ -121,7 +122,7 @@ pub fn decode(bytes: &[u8]) -> Result<RawEvent, DecodeError> {
         path2,
         args,
         args_cut,
-        sha256: (head.hash_len == 32).then_some(head.sha256),
+        hash: head.hash.checked_sub(1),
         comm,
     })
 }

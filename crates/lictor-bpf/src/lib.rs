@@ -20,4 +20,4 @@ pub use error::Error;
 pub use identity::Identity;
 pub use policy::{Cell, Hash, Network, PolicyStore, PortSet, Ports, Tables};
 pub use sensor::{Counters, Legacy, Options, Rings, Sensor, SessionState, any_session_alive};
-pub use task::{PidFd, monotonic_ns, prepare_map_executable, set_close_on_exec, try_bpf, try_map_executable};
+pub use task::{PidFd, join_new_session_keyring, monotonic_ns, prepare_map_executable, set_close_on_exec, try_bpf, try_map_executable};

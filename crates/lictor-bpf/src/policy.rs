@@ -284,9 +284,10 @@ impl PolicyStore {
             parts.networks.push(key);
         }
         let hashes = sensor.map("hashes")?;
-        for hash in tables.hashes {
+        for (index, hash) in tables.hashes.iter().enumerate() {
             let key = types::lictor_hash_key { policy: id, sha256: hash.sha256 };
-            put(hashes, "hashes", &key, &if hash.allow { abi::rights::EXEC } else { abi::rights::EXEC_DENY })?;
+            let right = if hash.allow { abi::rights::EXEC } else { abi::rights::EXEC_DENY };
+            put(hashes, "hashes", &key, &(right | (index as u32) << 8))?;
             parts.hashes.push(key);
         }
         parts.identities = put_identities(sensor, id, tables.identities)?;

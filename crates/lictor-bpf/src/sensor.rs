@@ -127,6 +127,7 @@ impl Sensor {
                 }
             }
         }
+        let began = std::time::Instant::now();
         let mut object = capture_log(|| object.load()).map_err(|(cause, log)| {
             if cause.kind() == libbpf_rs::ErrorKind::PermissionDenied && !log.contains("BEGIN PROG LOAD LOG") {
                 Error::Unsupported(format!("it refuses to load BPF programs here ({cause})"))
@@ -135,6 +136,7 @@ impl Sensor {
             }
         })?;
 
+        tracing::debug!("the kernel took the programs in {:?}", began.elapsed());
         // No dot: bpffs keeps such names for itself.
         let fresh = options.pins.join(format!("{}-new", build_id()));
         remove_pins(&fresh)?;
@@ -150,7 +152,9 @@ impl Sensor {
             }
         }
         let maps = open_maps(&pinned_maps)?;
+        let began = std::time::Instant::now();
         let links = attach_all(&mut object, &fresh)?;
+        tracing::debug!("attached in {:?}", began.elapsed());
         fs::rename(fresh.join("programs"), dir.join("programs")).map_err(io("cannot place the pins"))?;
         // The last step: from now on the pins are complete.
         fs::rename(fresh.join("links"), dir.join("links")).map_err(io("cannot place the pins"))?;

@@ -84,3 +84,16 @@ pub fn set_close_on_exec(number: RawFd) -> nix::Result<()> {
     // SAFETY: plain system call; it fails with EBADF when the number is not open, and changes nothing but a flag.
     nix::errno::Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
 }
+
+/// Leaves the inherited session keyring, with whatever tickets and keys its owner has, for a new and empty one.
+pub fn join_new_session_keyring() -> std::io::Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
+    let no_name = std::ptr::null::<libc::c_char>();
+    // SAFETY: a null name asks for an anonymous keyring; nothing else is passed.
+    if unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, no_name) } < 0 {
+        let error = std::io::Error::last_os_error();
+        // A kernel without keys has nothing to leave.
+        return if error.raw_os_error() == Some(libc::ENOSYS) { Ok(()) } else { Err(error) };
+    }
+    Ok(())
+}

@@ -404,6 +404,10 @@ fn become_command(args: &mut impl Iterator<Item = OsString>) -> Result<u8> {
         return Ok(RUN_FAILED);
     }
     close_on_exec()?;
+    if let Err(error) = lictor_bpf::join_new_session_keyring() {
+        write!(ready, "cannot leave the session keyring: {error}")?;
+        return Ok(RUN_FAILED);
+    }
     ready.write_all(b"ready")?;
     drop(ready);
     let mut word = [0u8];
@@ -516,7 +520,7 @@ pub(crate) fn private_daemon(mut args: impl Iterator<Item = OsString>) -> ExitCo
     lictord::init_log("warn");
     let fail_closed = std::env::var("LICTOR_FAIL_CLOSED").ok().and_then(|word| word.parse().ok()).unwrap_or_default();
     let settings = Settings { control: dir.join("control.sock"), pins, state, fail_closed, ..Settings::default() };
-    match lictord::run(lictord::Start { settings, private: true }) {
+    match lictord::run(lictord::Start { settings, config: None, private: true }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");

@@ -30,6 +30,8 @@ use crate::{canary, control, loaders};
 /// How the daemon was started.
 pub struct Start {
     pub settings: Settings,
+    /// The file that the settings came from.
+    pub config: Option<PathBuf>,
     /// For one `lictor run`: nothing is loaded from /etc, and it ends when its session does.
     pub private: bool,
 }
@@ -62,7 +64,7 @@ const ROUND: Duration = Duration::from_millis(50);
 
 /// Runs until SIGTERM (or, private, until the session is over).
 pub fn run(start: Start) -> Result<()> {
-    let Start { settings, private } = start;
+    let Start { settings, config, private } = start;
     if !nix::unistd::geteuid().is_root() {
         bail!("lictord must be root to load programs into the kernel");
     }
@@ -79,7 +81,7 @@ pub fn run(start: Start) -> Result<()> {
         FailClosed::All => abi::fail::ALL,
     });
     sensor.beat();
-    let guard = guarded_paths(&settings);
+    let guard = guarded_paths(&settings, config);
     let sessions =
         Sessions::open(&sensor, &session_state(&settings, private), guard, settings.automaton_cells, policy.as_ref())?;
     let taken_over = sessions.live.len();
@@ -173,7 +175,7 @@ fn session_state(settings: &Settings, private: bool) -> PathBuf {
 }
 
 /// Lictor's own trees, for every governed session.
-fn guarded_paths(settings: &Settings) -> Vec<Vec<u8>> {
+fn guarded_paths(settings: &Settings, config: Option<PathBuf>) -> Vec<Vec<u8>> {
     use std::os::unix::ffi::OsStrExt as _;
     let mut paths: Vec<PathBuf> = vec![
         "/etc/lictor".into(),
@@ -188,6 +190,13 @@ fn guarded_paths(settings: &Settings) -> Vec<Vec<u8>> {
         settings.control.clone(),
         settings.pins.clone(),
     ];
+    paths.extend(config);
+    // As the kernel will see them; what does not exist yet keeps its name.
+    for path in &mut paths {
+        if let Ok(resolved) = path.canonicalize() {
+            *path = resolved;
+        }
+    }
     paths.retain(|path| path.is_absolute());
     paths.sort();
     paths.dedup();

@@ -5,6 +5,7 @@ mod canary;
 mod control;
 mod daemon;
 mod loaders;
+mod objects;
 mod observe;
 mod record;
 mod session;

@@ -69,7 +69,7 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::FAILURE);
     }
-    lictord::run(lictord::Start { settings, private: false })?;
+    lictord::run(lictord::Start { settings, config: args.config, private: false })?;
     Ok(ExitCode::SUCCESS)
 }
 

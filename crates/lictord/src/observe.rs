@@ -43,7 +43,7 @@ pub(crate) fn observe(raw: &RawEvent, tree: &mut ProcessTree, context: Option<&C
         Kind::Exec => {
             event.exec = Some(Exec {
                 path: text(&raw.path),
-                sha256: raw.sha256.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
+                sha256: hash(raw, context).map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
                 interpreter: None,
             });
         }
@@ -92,6 +92,11 @@ pub(crate) fn observe(raw: &RawEvent, tree: &mut ProcessTree, context: Option<&C
         tree.exited(key);
     }
     Some(event)
+}
+
+/// The content's hash, where the policy names it.
+fn hash<'a>(raw: &RawEvent, context: Option<&Context<'a>>) -> Option<&'a [u8; 32]> {
+    Some(&context?.compiled.hashes.get(raw.hash? as usize)?.0)
 }
 
 fn text(bytes: &[u8]) -> Option<String> {
@@ -208,6 +213,7 @@ fn privilege(op: u32, detail: u32) -> (&'static str, Option<String>) {
         p::GUARD => ("guard", None),
         p::IPC => ("ipc", None),
         p::KERNEL_FILE => ("kernel_file", None),
+        p::DISGUISE => ("disguise", None),
         _ => ("other", Some(format!("{op}"))),
     }
 }
@@ -222,7 +228,7 @@ fn verdict(raw: &RawEvent, context: Option<&Context<'_>>, event: &Event) -> Verd
     if !raw.denied {
         return Verdict { action: Action::Allow, tier, rule: None, source: None, reason: None, latency_us, enforced: None };
     }
-    let rule = context.and_then(|context| rule_of(raw, context.compiled));
+    let rule = context.and_then(|context| rule_of(raw, context.compiled, hash(raw, Some(context))));
     let reason = match &rule {
         Some(rule) => rule.reason.clone(),
         None => reason_text(raw, event),
@@ -239,7 +245,7 @@ fn verdict(raw: &RawEvent, context: Option<&Context<'_>>, event: &Event) -> Verd
 }
 
 /// The line of the policy that decided, found by asking the engine the same question.
-fn rule_of(raw: &RawEvent, compiled: &Compiled) -> Option<RuleRef> {
+fn rule_of(raw: &RawEvent, compiled: &Compiled, hash: Option<&[u8; 32]>) -> Option<RuleRef> {
     let denied = |decision: Decision| match decision {
         Decision::Deny(rule) => Some(rule),
         Decision::Allow(_) => None,
@@ -255,8 +261,8 @@ fn rule_of(raw: &RawEvent, compiled: &Compiled) -> Option<RuleRef> {
         (abi::kind::FILE, why::NOT_READ) => file(Access::Read),
         (abi::kind::FILE, why::DENY_LIST) if raw.op == abi::file_op::READ => file(Access::Read),
         (abi::kind::FILE, why::DENY_LIST | why::READONLY | why::NOT_WRITE) => file(Access::Write),
-        (abi::kind::EXEC, why::DENY_LIST | why::EXEC_DENY | why::NOT_EXEC) => {
-            denied(compiled.decide_exec(&raw.path, raw.sha256.as_ref()))
+        (abi::kind::EXEC, why::DENY_LIST | why::EXEC_DENY | why::NOT_EXEC | why::HASH_DENY) => {
+            denied(compiled.decide_exec(&raw.path, hash))
         }
         (abi::kind::MEMORY, why::DENY_LIST | why::EXEC_DENY | why::NOT_LIBRARY) => {
             denied(compiled.decide_library(&raw.path))
@@ -301,7 +307,7 @@ fn reason_text(raw: &RawEvent, event: &Event) -> String {
         why::UNREACHABLE => "the object has no path in the session's mount view".into(),
         why::TOO_LONG => "the path is longer than can be judged".into(),
         why::MOVE => "moving this directory would change what is protected below it".into(),
-        why::WIDEN => "under its new name the file could be read, under the old one it cannot".into(),
+        why::WIDEN => "under its new name the file could be read or run, under the old one it cannot".into(),
         why::HASH_DENY => "exec.deny names the content of this file".into(),
         why::HASH_UNKNOWN => "the policy decides by content and the kernel has no hash of this file".into(),
         why::UNDECIDED => "no rule has decided this execution (undecided: deny)".into(),

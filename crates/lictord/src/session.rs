@@ -2,20 +2,16 @@
 //! Sessions: from a request to a labelled process under a policy, through reloads, to the end of the last task.
 
 use std::collections::{BTreeMap, HashMap};
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use lictor_api::control::Mode;
-use lictor_bpf::{Identity, PidFd, PolicyStore, Sensor, abi};
+use lictor_bpf::{PidFd, PolicyStore, Sensor, abi};
 use lictor_engine::policy::{self, Agent, Compiled, Limits, PolicyFile, SessionFacts};
-use nix::fcntl::OFlag;
-use nix::sys::stat;
 use serde::{Deserialize, Serialize};
 
-use crate::tables;
+use crate::{objects, tables};
 
 /// What a session needs to be made again by a restarted daemon.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -140,7 +136,7 @@ impl Sessions {
     }
 
     fn install(&mut self, sensor: &Sensor, session: &Session) -> Result<()> {
-        let identities = identities_of(sensor, &session.compiled)?;
+        let identities = objects::named_by(sensor, &session.compiled, &session.record)?;
         let owned = tables::Owned::new(&session.compiled, session.mode, session.record.all_events);
         self.store
             .install(sensor, session.record.slot, session.record.number, &owned.tables(&identities))
@@ -253,25 +249,4 @@ fn write_record(path: &Path, record: &Record) -> Result<()> {
     let new = path.with_extension("new");
     std::fs::write(&new, serde_json::to_vec(record)?).with_context(|| format!("cannot write {}", new.display()))?;
     std::fs::rename(&new, path).with_context(|| format!("cannot place {}", path.display()))
-}
-
-/// The objects that the policy's deny rules name and that exist now, so that another name does not get round them.
-fn identities_of(sensor: &Sensor, compiled: &Compiled) -> Result<Vec<(Identity, u32)>> {
-    let mut files: Vec<OwnedFd> = Vec::new();
-    let mut rights: Vec<u32> = Vec::new();
-    for anchor in &compiled.anchors {
-        let path = Path::new(std::ffi::OsStr::from_bytes(&anchor.path));
-        match nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, stat::Mode::empty()) {
-            Ok(file) => {
-                files.push(file);
-                rights.push(u32::from(anchor.rights) | if anchor.subtree { abi::rights::TREE } else { 0 });
-            }
-            // What is not there has no other name; its creation is refused by path.
-            Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR | nix::errno::Errno::ELOOP) => {}
-            Err(errno) => bail!("cannot look at {}: {errno}", path.display()),
-        }
-    }
-    let identities = sensor.identities(&files)?;
-    ensure!(identities.len() == rights.len(), "the kernel named {} of {} objects", identities.len(), rights.len());
-    Ok(identities.into_iter().zip(rights).collect())
 }

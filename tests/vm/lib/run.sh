@@ -3,7 +3,7 @@
 # One guest, from disks to exit status.
 
 vm_run() {
-    local kernel=6.12 memory=2048 timeout=600 append="" tty=no console="" results="" dirs=()
+    local kernel=6.12 memory=2048 timeout=600 append="" tty=no console="" results="" count=no dirs=()
     while [ $# -gt 0 ]; do
         case $1 in
             -k | --kernel) kernel=$2 && shift 2 ;;
@@ -14,6 +14,7 @@ vm_run() {
             -a | --append) append=$2 && shift 2 ;;
             --console) console=$2 && shift 2 ;;
             --tty) tty=yes && shift ;;
+            --count-instructions) count=yes && shift ;;
             --) shift && break ;;
             -*) die "run: unknown option $1 (see lictor-vm help)" ;;
             *) break ;;
@@ -118,10 +119,16 @@ guest_started() { grep -qa 'lictor-vm: started' "$RUN_DIR/console"; }
 start_guest() {
     choose_accel
     local accel=tcg,thread=multi limit=$timeout chardev_extra="" watchdog=""
-    [ "$ACCEL" = kvm ] && accel=kvm
+    local machine=()
+    if [ "$count" = yes ]; then
+        # One instruction is one nanosecond of the guest's time, and idle time passes at once.
+        ACCEL=tcg accel=tcg machine=(-icount shift=0,sleep=off)
+    elif [ "$ACCEL" = kvm ]; then
+        accel=kvm
+    fi
     [ "$tty" = no ] || chardev_extra=,signal=off
     : >"$RUN_DIR/console"
-    local qemu=(qemu-system-x86_64 -accel "$accel" -cpu max -smp 2 -m "$memory" -nodefaults -no-user-config -display none
+    local qemu=(qemu-system-x86_64 -accel "$accel" "${machine[@]}" -cpu max -smp 2 -m "$memory" -nodefaults -no-user-config -display none
         -no-reboot -nic none -pidfile "$RUN_DIR/qemu.pid" -kernel "$kernel_path/vmlinuz" -initrd "$RUN_DIR/initramfs"
         -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off random.trust_cpu=on $append"
         -serial "file:$RUN_DIR/console" -chardev "stdio,id=out$chardev_extra" -serial chardev:out

@@ -421,16 +421,19 @@ int BPF_PROG(lictor_path_notify, const struct path *path)
 #define FS_IOC32_SETFLAGS 0x40046602
 #define FS_IOC_FSSETXATTR 0x401c5820
 
+#define FIOSETOWN 0x8901
+#define SIOCSPGRP 0x8902
+
 static __always_inline int ioctl_check(struct file *file, u32 cmd)
 {
 	struct subject s;
 
-	if (cmd != TIOCSTI && cmd != TIOCLINUX && cmd != FS_IOC_SETFLAGS && cmd != FS_IOC32_SETFLAGS &&
+	if (cmd != FIOSETOWN && cmd != SIOCSPGRP && cmd != TIOCSTI && cmd != TIOCLINUX && cmd != FS_IOC_SETFLAGS && cmd != FS_IOC32_SETFLAGS &&
 	    cmd != FS_IOC_FSSETXATTR)
 		return 0;
 	if (!governed(&s))
 		return 0;
-	if (cmd == TIOCSTI || cmd == TIOCLINUX)
+	if (cmd == TIOCSTI || cmd == TIOCLINUX || cmd == FIOSETOWN || cmd == SIOCSPGRP)
 		return floor_deny(&s, LICTOR_EV_PRIVILEGE, LICTOR_PRIV_IOCTL, cmd, 0);
 	return change(&s, LICTOR_FILE_ATTRIBUTES, file->f_path.mnt, file->f_path.dentry);
 }
@@ -446,4 +449,27 @@ SEC("?lsm/file_ioctl_compat")
 int BPF_PROG(lictor_file_ioctl_compat, struct file *file, unsigned int cmd)
 {
 	return VERDICT(ioctl_check(file, cmd));
+}
+
+/* Evasion 60: the kernel signals a descriptor's owner on the session's behalf, and asks nobody. So the owner must be of
+ * the session when he is named. */
+#define F_SETOWN 8
+#define F_SETOWN_EX 15
+
+SEC("lsm/file_fcntl")
+int BPF_PROG(lictor_file_fcntl, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct subject s;
+
+	if ((cmd != F_SETOWN && cmd != F_SETOWN_EX) || !governed(&s))
+		return 0;
+	u32 pid = arg;
+	if (cmd == F_SETOWN) {
+		if (!pid)
+			return 0;
+		struct lictor_label *label = bpf_map_lookup_elem(&governed_threads, &pid);
+		if (label && label->session == s.session)
+			return 0;
+	}
+	return VERDICT(floor_deny(&s, LICTOR_EV_PROCESS, LICTOR_PROC_SIGNAL, 0, pid));
 }

@@ -235,6 +235,8 @@ __noinline int judge(struct subject *s, struct access *a)
 	if (!reason && a->dentry2 && !one->status && !two->status) {
 		if ((s->flags & LICTOR_HAS_READ) && (two->accept & LICTOR_READ) && !(one->accept & LICTOR_READ))
 			reason = LICTOR_WHY_WIDEN;
+		else if (((one->accept | one->identity) & LICTOR_EXEC_DENY) && !(two->accept & LICTOR_EXEC_DENY))
+			reason = LICTOR_WHY_WIDEN; /* under its new name it could be run */
 		else if ((a->flags & ACCESS_DIRECTORY) && one->class != two->class)
 			reason = LICTOR_WHY_MOVE;
 	}
@@ -265,6 +267,8 @@ __noinline int judge(struct subject *s, struct access *a)
 		e->action = reason ? LICTOR_ACTION_DENY : LICTOR_ALLOW;
 		e->enforced = enforced ? 1 : 0;
 		e->detail = a->detail;
+		if (a->flags & ACCESS_HASHED)
+			e->hash = a->hash_rights ? (a->hash_rights >> 8) + 1 : 0;
 		e->path_off = pos - head;
 		e->path_len = (a->dentry2 ? end : tail) - pos;
 		e->path2_len = a->dentry2 ? LICTOR_SCRATCH_TOP - end : 0;

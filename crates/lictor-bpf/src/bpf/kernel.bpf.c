@@ -46,6 +46,9 @@ int BPF_PROG(lictor_capable, const struct cred *cred, struct user_namespace *ns,
 
 	if (!governed(&s))
 		return 0;
+	struct task_struct *task = bpf_get_current_task_btf();
+	if ((u64)task->cred != (u64)task->real_cred && (u64)cred == (u64)task->cred)
+		return 0; /* the kernel acts with credentials of its own: overlayfs reads its marks with the mounter's */
 	if ((ALLOWED_CAPS | given_back(s.privileges)) & CAP_BIT(cap & 63))
 		return 0;
 	if ((s.privileges & LICTOR_PRIV_USERNS) && ns->parent)
@@ -111,28 +114,29 @@ FLOOR_HOOK(uring_sqpoll, 0, LICTOR_PRIV_IO_URING)
 FLOOR_HOOK(uring_cmd, 0, LICTOR_PRIV_IO_URING)
 
 /*
- * Keys. A process may use the keyrings that are its own alone (process and thread); the user's, the session's and
- * everybody else's may hold tickets and disk keys of the owner.
+ * Keys. `lictor run` gives each session a session keyring of its own, so what a process possesses (reaches from its own
+ * keyrings) was made in the session. The user's keyrings count as possessed for everybody of that user: they are told
+ * by their names.
  */
 SEC("lsm/key_permission")
 int lictor_key_permission(unsigned long long *ctx)
 {
 	struct subject s;
 	u64 key = 0;
+	char name[8] = {};
 
 	if (!governed(&s) || (s.privileges & LICTOR_PRIV_KEYRING))
 		return 0;
 	/* key_ref_t has no type in BTF, so the argument is fetched by number; its lowest bit means possession. */
 	bpf_get_func_arg(ctx, 0, &key);
-	key &= ~1ULL;
-	const struct cred *cred = bpf_get_current_task_btf()->cred;
-	if (key && (key == (u64)cred->process_keyring || key == (u64)cred->thread_keyring))
+	bool possessed = key & 1;
+	struct key *k = (struct key *)(key & ~1ULL);
+	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(k, description));
+	bool of_user = name[0] == '_' && name[1] == 'u' && name[2] == 'i' && name[3] == 'd';
+	if (possessed && !of_user)
 		return 0;
 	return VERDICT(floor_deny(&s, LICTOR_EV_PRIVILEGE, LICTOR_PRIV_KEY, 0, 0));
 }
-
-/* Evasion 62: shared memory and queues that an ungoverned process listens on. 5.x numbers: IPC_CREAT objects of the
- * session's own user are common in build tools, so only objects made by somebody else's user are refused. */
 
 /* ---- the guard over our own objects ---- */
 

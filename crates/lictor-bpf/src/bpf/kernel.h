@@ -100,13 +100,13 @@ struct mm_struct {
 struct user_namespace {
 	struct user_namespace *parent;
 };
-struct key;
+struct key {
+	char *description;
+};
 struct cred {
 	kuid_t uid;
 	kgid_t gid;
 	kuid_t euid;
-	struct key *process_keyring;
-	struct key *thread_keyring;
 	struct user_namespace *user_ns;
 };
 struct task_struct {

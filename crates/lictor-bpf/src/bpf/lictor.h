@@ -120,6 +120,7 @@
 #define LICTOR_PRIV_GUARD 17
 #define LICTOR_PRIV_IPC 18
 #define LICTOR_PRIV_KERNEL_FILE 19
+#define LICTOR_PRIV_DISGUISE 20
 
 /* lictor_event.action and .tier */
 #define LICTOR_ALLOW 0
@@ -276,9 +277,7 @@ struct lictor_event {
 	__u32 path2_len;
 	__u32 args_len;
 	__u32 cwd_len; /* exec only: the second path is the working directory */
-	__u32 hash_len;
-	__u32 pad;
-	__u8 sha256[32];
+	__u32 hash; /* exec only: which hash of the policy named the content, plus one */
 	char comm[16];
 };
 

@@ -101,7 +101,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1048576);
 	__type(key, struct lictor_hash_key);
-	__type(value, u32); /* LICTOR_EXEC or LICTOR_EXEC_DENY */
+	__type(value, u32); /* LICTOR_EXEC or LICTOR_EXEC_DENY, and its place in the policy's list above the low byte */
 } hashes SEC(".maps");
 
 struct {

@@ -79,8 +79,9 @@ static long walk_step(u32 i, u64 *slot)
 		w->status = WALK_BROKEN;
 		return 1;
 	}
-	if (d->parent == w->dentry) { /* the root of a filesystem, but not of this mount: detached */
+	if (d->parent == w->dentry) { /* a root, but not this mount's: memory has such dentries; else detached */
 		w->status = WALK_UNREACHABLE;
+		w->top = w->mnt;
 		return 1;
 	}
 	if (w->policy && d->inode) {
@@ -106,42 +107,70 @@ static long walk_step(u32 i, u64 *slot)
 	return 0;
 }
 
+#define NS_INTERNAL ((u64)-22) /* MNT_NS_INTERNAL, ERR_PTR(-EINVAL) */
+
+struct climb {
+	u64 slot;
+	u64 dentry;
+	u64 mnt;
+	u32 end;
+	u32 policy;
+	u32 steady;
+	u32 pad;
+};
+
+/* One climb; it stands when no rename began or ended meanwhile. */
+static long climb_once(u32 i, struct climb *c)
+{
+	struct lictor_scratch *s = scratch_at(c->slot);
+	u64 slot = c->slot;
+	u32 before = 0, after = 0;
+
+	if (!s)
+		return 1;
+	struct walk *w = &s->walk;
+	bpf_probe_read_kernel(&before, sizeof(before), &rename_lock);
+	w->dentry = c->dentry;
+	w->mnt = c->mnt;
+	w->policy = c->policy;
+	w->pos = c->end;
+	w->status = 0;
+	w->done = 0;
+	w->identity = 0;
+	w->leaf = 1;
+	w->top = 0;
+	if (bpf_probe_read_kernel(&w->mnt_root, sizeof(w->mnt_root),
+				  (void *)(w->mnt + bpf_core_field_offset(struct mount, mnt.mnt_root)))) {
+		w->status = WALK_BROKEN;
+		return 1;
+	}
+	bpf_loop(LICTOR_SCRATCH_TOP, walk_step, &slot, 0);
+	bpf_probe_read_kernel(&after, sizeof(after), &rename_lock);
+	if (before == after && !(before & 1)) {
+		c->steady = 1;
+		return 1;
+	}
+	count(LICTOR_COUNT_RENAME_RETRY);
+	return 0;
+}
+
 /*
  * Writes the path of (dentry, mount) into a buffer so that it ends at `end`; the rest of the answer is in the buffer's
  * `walk`. `mnt` is the mount that the dentry was reached by.
  */
 static __noinline int walk_path(u64 slot, u64 dentry, u64 mnt, u32 end, u32 policy)
 {
+	struct climb c = {.slot = slot, .dentry = dentry, .mnt = mnt, .end = end, .policy = policy};
+
+	bpf_loop(16, climb_once, &c, 0);
 	struct lictor_scratch *s = scratch_at(slot);
-	if (!s)
+	if (!s || !c.steady)
 		return WALK_BROKEN;
 	struct walk *w = &s->walk;
-	w->policy = policy;
-	for (int attempt = 0; attempt < 8; attempt++) {
-		u32 before = 0, after = 0;
-		bpf_probe_read_kernel(&before, sizeof(before), &rename_lock);
-		w->dentry = dentry;
-		w->mnt = mnt;
-		w->pos = end;
-		w->status = 0;
-		w->done = 0;
-		w->identity = 0;
-		w->leaf = 1;
-		w->top = 0;
-		if (bpf_probe_read_kernel(&w->mnt_root, sizeof(w->mnt_root),
-					  (void *)(mnt + bpf_core_field_offset(struct mount, mnt.mnt_root)))) {
-			w->status = WALK_BROKEN;
-			return w->status;
-		}
-		bpf_loop(LICTOR_SCRATCH_TOP, walk_step, &slot, 0);
-		bpf_probe_read_kernel(&after, sizeof(after), &rename_lock);
-		if (before == after && !(before & 1))
-			goto steady;
-		count(LICTOR_COUNT_RENAME_RETRY);
-	}
-	w->status = WALK_BROKEN;
-	return w->status;
-steady:
+	struct mount *top = (struct mount *)w->top;
+	u64 ns = top ? (u64)BPF_CORE_READ(top, mnt_ns) : 0;
+	if (w->status == WALK_UNREACHABLE && ns == NS_INTERNAL)
+		w->status = WALK_INTERNAL;
 	if (w->status)
 		return w->status;
 	if (!w->done) {
@@ -153,9 +182,7 @@ steady:
 		s->data[w->pos & SCRATCH_MASK] = '/';
 	}
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct mount *top = (struct mount *)w->top;
-	u64 ns = (u64)BPF_CORE_READ(top, mnt_ns);
-	if (ns == (u64)-22) /* MNT_NS_INTERNAL, ERR_PTR(-EINVAL) */
+	if (ns == NS_INTERNAL)
 		w->status = WALK_INTERNAL;
 	else if (!ns || ns != (u64)task->nsproxy->mnt_ns || w->top != (u64)task->nsproxy->mnt_ns->root)
 		w->status = WALK_UNREACHABLE;

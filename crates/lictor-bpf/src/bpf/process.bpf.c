@@ -194,3 +194,22 @@ FOREIGN_TASK_HOOK(task_setscheduler)
 FOREIGN_TASK_HOOK(task_setnice)
 FOREIGN_TASK_HOOK(task_setioprio)
 FOREIGN_TASK_HOOK(task_movememory)
+
+/* Evasion 42: a false /proc/self/exe, for whoever goes by it. This hook's "not mine" is ENOSYS, not 0. */
+#define PR_SET_MM 35
+#define ENOSYS 38
+
+SEC("lsm/task_prctl")
+int BPF_PROG(lictor_task_prctl, int option)
+{
+	struct subject s;
+	int verdict = -ENOSYS;
+
+	if (option == PR_SET_MM && governed(&s) &&
+	    floor_deny(&s, LICTOR_EV_PRIVILEGE, LICTOR_PRIV_DISGUISE, option, 0))
+		verdict = -EPERM;
+	asm volatile("" : "+r"(verdict));
+	if (verdict == -EPERM)
+		return -EPERM;
+	return -ENOSYS;
+}

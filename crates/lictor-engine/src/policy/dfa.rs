@@ -7,12 +7,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use regex_automata::dfa::{Automaton as _, StartKind, dense};
-use regex_automata::nfa::thompson::{self, NFA, Transition, pikevm::PikeVM};
+use regex_automata::nfa::thompson::{self, NFA, State, Transition, pikevm::PikeVM};
 use regex_automata::util::look::Look;
 use regex_automata::util::primitives::StateID;
-use regex_automata::util::start::Config as StartConfig;
-use regex_automata::{Anchored, Input, MatchKind};
+use regex_automata::{Anchored, Input};
 use regex_syntax::utf8::Utf8Sequences;
 
 use super::compile::Limits;
@@ -55,20 +53,7 @@ impl Table {
 
 pub(super) fn build(patterns: &Patterns, limits: Limits) -> Result<Table, Failure> {
     let nfa = nfa(patterns.iter().map(Vec::as_slice), false, limits)?;
-    let bytes = |per_cell: usize, most: usize| (limits.max_cells as usize).saturating_mul(per_cell).min(most);
-    let config = dense::Config::new()
-        .match_kind(MatchKind::All)
-        .start_kind(StartKind::Anchored)
-        .accelerate(false)
-        .dfa_size_limit(Some(bytes(128, 512 << 20)))
-        // Also what bounds the time: the subset construction touches each remembered NFA state once
-        // for each byte class.
-        .determinize_size_limit(Some(bytes(8, 32 << 20)));
-    let dfa = dense::Builder::new()
-        .configure(config)
-        .build_from_nfa(&nfa)
-        .map_err(|e| if e.is_size_limit_exceeded() { Failure::TooBig } else { Failure::Refused(e.to_string()) })?;
-    table(&dfa)
+    Subsets::new(&nfa, limits).table()
 }
 
 /// A matcher for a single pattern, to say which line of a list named a path.
@@ -81,50 +66,145 @@ pub(super) fn matches(vm: &PikeVM, path: &[u8]) -> bool {
     vm.is_match(&mut vm.create_cache(), Input::new(path).anchored(Anchored::Yes))
 }
 
-fn table(dfa: &dense::DFA<Vec<u32>>) -> Result<Table, Failure> {
-    let refused = |e: &dyn std::fmt::Display| Failure::Refused(e.to_string());
-    let first = dfa.start_state(&StartConfig::new().anchored(Anchored::Yes)).map_err(|e| refused(&e))?;
-    let mut classes = [0; 256];
-    let mut samples: Vec<u8> = Vec::new();
-    for byte in 0..=255u8 {
-        classes[usize::from(byte)] = dfa.byte_classes().get(byte);
-        if usize::from(classes[usize::from(byte)]) == samples.len() {
-            samples.push(byte);
-        }
-    }
-    let columns = samples.len();
-    let mut numbers: HashMap<_, u32> = HashMap::new();
-    let mut order = Vec::new();
-    let mut number = |state, order: &mut Vec<_>| {
-        if dfa.is_dead_state(state) {
-            return Ok(0);
-        }
-        let next = u32::try_from(order.len() + 1).map_err(|e| refused(&e))?;
-        Ok(*numbers.entry(state).or_insert_with(|| {
-            order.push(state);
-            next
-        }))
-    };
-    let start = number(first, &mut order)?;
-    let mut targets = vec![0; columns];
-    let mut masks = vec![0];
-    let mut done = 0;
-    while let Some(&state) = order.get(done) {
-        done += 1;
-        for &byte in &samples {
-            targets.push(number(dfa.next_state(state, byte), &mut order)?);
-        }
-        // A match shows one transition late in this library, so it is asked for at the path's end.
-        let end = dfa.next_eoi_state(state);
-        let mut mask = 0u8;
-        if dfa.is_match_state(end) {
-            for i in 0..dfa.match_len(end) {
-                mask |= 1 << dfa.match_pattern(end, i).as_u32();
+/// The subset construction.
+///
+/// The library's own asks for every byte class of every state anew, which is nine tenths of the time for
+/// patterns like these: most of a row goes where the wide wildcards go. This one cuts a row where a
+/// transition begins or ends and asks once for each piece. It also counts its work, so that hostile
+/// patterns end in an error after a time that the limits set.
+struct Subsets<'a> {
+    nfa: &'a NFA,
+    /// The first byte of each byte class, in order; classes are runs of bytes.
+    samples: Vec<u8>,
+    numbers: HashMap<Box<[StateID]>, u32>,
+    sets: Vec<Box<[StateID]>>,
+    /// The number of the closure that last saw an NFA state.
+    seen: Vec<usize>,
+    closures: usize,
+    /// How much more may be done and remembered.
+    work: usize,
+    memory: usize,
+}
+
+impl<'a> Subsets<'a> {
+    fn new(nfa: &'a NFA, limits: Limits) -> Self {
+        let cells = limits.max_cells as usize;
+        let mut samples = Vec::new();
+        for byte in 0..=255u8 {
+            if usize::from(nfa.byte_classes().get(byte)) == samples.len() {
+                samples.push(byte);
             }
         }
-        masks.push(mask);
+        // Number 0 is the empty set: dead.
+        let (numbers, sets) = (HashMap::from([(Box::default(), 0)]), vec![Box::default()]);
+        let seen = vec![0; nfa.states().len()];
+        Subsets {
+            nfa,
+            samples,
+            numbers,
+            sets,
+            seen,
+            closures: 0,
+            work: cells.saturating_mul(64),
+            memory: cells.saturating_mul(32),
+        }
     }
-    Ok(Table { classes, columns, targets, masks, start })
+
+    fn table(mut self) -> Result<Table, Failure> {
+        let mut classes = [0; 256];
+        for (byte, class) in (0..=255u8).zip(&mut classes) {
+            *class = self.nfa.byte_classes().get(byte);
+        }
+        let columns = self.samples.len();
+        let start = self.number(&[self.nfa.start_anchored()])?;
+        let mut targets = Vec::new();
+        let mut masks = Vec::new();
+        let mut done = 0;
+        while let Some(set) = self.sets.get(done).cloned() {
+            done += 1;
+            self.spend(0, columns * size_of::<u32>())?;
+            targets.resize(done * columns, 0);
+            let row = &mut targets[(done - 1) * columns..];
+            masks.push(self.row(&set, row)?);
+        }
+        Ok(Table { classes, columns, targets, masks, start })
+    }
+
+    /// Fills the row of a set and gives its rights.
+    fn row(&mut self, set: &[StateID], row: &mut [u32]) -> Result<u8, Failure> {
+        let mut mask = 0;
+        // First column, column behind the last, target.
+        let mut ways: Vec<(usize, usize, StateID)> = Vec::new();
+        let column = |byte: u8| usize::from(self.nfa.byte_classes().get(byte));
+        for state in set {
+            match self.nfa.state(*state) {
+                State::ByteRange { trans } => ways.push((column(trans.start), column(trans.end) + 1, trans.next)),
+                State::Sparse(sparse) => {
+                    ways.extend(sparse.transitions.iter().map(|t| (column(t.start), column(t.end) + 1, t.next)));
+                }
+                State::Match { pattern_id } => mask |= 1 << pattern_id.as_u32(),
+                other => return Err(Failure::Refused(format!("an unexpected state {other:?}"))),
+            }
+        }
+        let mut cuts: Vec<usize> = ways.iter().flat_map(|w| [w.0, w.1]).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        self.spend(cuts.len() * ways.len(), 0)?;
+        let mut answers: HashMap<Vec<StateID>, u32> = HashMap::new();
+        for piece in cuts.windows(2) {
+            let (from, to) = (piece[0], piece[1]);
+            let next: Vec<StateID> = ways.iter().filter(|w| w.0 <= from && to <= w.1).map(|w| w.2).collect();
+            let number = match answers.get(&next) {
+                Some(number) => *number,
+                None => {
+                    let number = self.number(&next)?;
+                    answers.insert(next, number);
+                    number
+                }
+            };
+            row[from..to].fill(number);
+        }
+        Ok(mask)
+    }
+
+    /// The number of the set that `roots` reach without a byte.
+    fn number(&mut self, roots: &[StateID]) -> Result<u32, Failure> {
+        self.closures += 1;
+        let mut set = Vec::new();
+        let mut stack = roots.to_vec();
+        let mut visited = 0;
+        while let Some(state) = stack.pop() {
+            visited += 1;
+            let seen = &mut self.seen[state.as_usize()];
+            if *seen == self.closures {
+                continue;
+            }
+            *seen = self.closures;
+            match self.nfa.state(state) {
+                State::Union { alternates } => stack.extend_from_slice(alternates),
+                State::BinaryUnion { alt1, alt2 } => stack.extend([*alt1, *alt2]),
+                State::Fail => {}
+                _ => set.push(state),
+            }
+        }
+        set.sort_unstable();
+        let set = set.into_boxed_slice();
+        self.spend(visited, 0)?;
+        if let Some(number) = self.numbers.get(&set) {
+            return Ok(*number);
+        }
+        self.spend(0, 2 * size_of_val(&*set) + 64)?;
+        let number = u32::try_from(self.sets.len()).map_err(|_| Failure::TooBig)?;
+        self.sets.push(set.clone());
+        self.numbers.insert(set, number);
+        Ok(number)
+    }
+
+    fn spend(&mut self, work: usize, memory: usize) -> Result<(), Failure> {
+        self.work = self.work.checked_sub(work).ok_or(Failure::TooBig)?;
+        self.memory = self.memory.checked_sub(memory).ok_or(Failure::TooBig)?;
+        Ok(())
+    }
 }
 
 /// `whole` makes the NFA itself insist on the end of the path, for engines that search rather than walk.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One binary for all tests of the engine's public face.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
+
 mod decisions;
 mod errors;
 mod hostile;
