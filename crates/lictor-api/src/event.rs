@@ -88,9 +88,14 @@ impl Event {
             return network.endpoint();
         }
         if let Some(process) = &self.process_event {
-            let target = process.target.map(|target| target.to_string());
-            let code = process.code.map(|code| format!("({code})"));
-            return [target, code].into_iter().flatten().collect::<Vec<_>>().join(" ");
+            let target = process.target.map(|target| format!("pid {target}"));
+            let code = process.code.map(|code| match process.op {
+                ProcessOp::Exit => format!("status {code}"),
+                ProcessOp::Setuid => format!("uid {code}"),
+                ProcessOp::Signal => format!("{code} to"),
+                ProcessOp::Fork | ProcessOp::Trace => code.to_string(),
+            });
+            return [code, target].into_iter().flatten().collect::<Vec<_>>().join(" ");
         }
         if let Some(memory) = &self.memory {
             return memory.path.clone().unwrap_or_else(|| "anonymous memory".to_owned());
@@ -229,10 +234,10 @@ impl Network {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessEvent {
     pub op: ProcessOp,
-    /// The other process's pid; for `setuid` the new uid.
+    /// The other process's pid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<u32>,
-    /// The signal's number, or the exit code (128+N when signal N ended it).
+    /// The signal's number, the new uid, or the exit status (128+N when signal N ended it).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
 }
@@ -378,6 +383,20 @@ mod tests {
             serde_json::from_str(r#"{"kind":"lost","lost":{"count":3,"reason":"ring full","x":1},"y":{}}"#).unwrap();
         assert_eq!(event.object(), "3 events: ring full");
         assert_eq!(event.operation(), "lost");
+    }
+
+    #[test]
+    fn what_processes_do_is_told_in_words() {
+        let check = |object: &str, expected: &str| {
+            let event: Event =
+                serde_json::from_str(&format!(r#"{{"kind":"process","process_event":{object}}}"#)).unwrap();
+            assert_eq!(format!("{} {}", event.operation(), event.object()), expected);
+        };
+        check(r#"{"op":"exit","code":1}"#, "exit status 1");
+        check(r#"{"op":"signal","target":1,"code":9}"#, "signal 9 to pid 1");
+        check(r#"{"op":"fork","target":243}"#, "fork pid 243");
+        check(r#"{"op":"setuid","code":0}"#, "setuid uid 0");
+        check(r#"{"op":"trace","target":7}"#, "trace pid 7");
     }
 
     #[test]

@@ -33,7 +33,10 @@ fn summary(event: &Event) -> String {
     if let Some(agent) = &event.agent {
         out.push_str(&format!(" of agent {agent}"));
     }
-    out.push_str(&format!(": {} {}", event.operation(), event.object()));
+    out.push_str(&format!(": {}", event.operation()));
+    if !event.object().is_empty() {
+        out.push_str(&format!(" {}", event.object()));
+    }
     let Some(verdict) = &event.verdict else { return out };
     let became = match (verdict.action, verdict.enforced) {
         (Action::Deny | Action::Kill, Some(false)) => "would have been denied",
@@ -45,7 +48,8 @@ fn summary(event: &Event) -> String {
     };
     out.push_str(&format!(" {became} by {}", tier_in_words(verdict.tier)));
     if let Some(reason) = &verdict.reason {
-        out.push_str(&format!(": {reason}"));
+        // The tier is in the sentence already.
+        out.push_str(&format!(": {}", reason.strip_prefix("the floor: ").unwrap_or(reason)));
     }
     out
 }
@@ -126,6 +130,9 @@ const LISTS: &[&str] = &[
     "network.unix",
 ];
 
+/// Agents that nobody has written a policy for: the profiles that ship with Lictor.
+pub const BUILTIN_AGENTS: &[&str] = &["default", "claude-code", "codex", "gemini-cli", "opencode", "aider"];
+
 fn policy_fix(event: &Event, verdict: &Verdict) -> Option<String> {
     let rule = verdict.rule.as_deref()?;
     let agent = event.agent.as_deref().unwrap_or("NAME");
@@ -153,7 +160,7 @@ fn policy_fix(event: &Event, verdict: &Verdict) -> Option<String> {
     }
     let source = verdict.source.as_deref().unwrap_or_default();
     let place = if source.is_empty() { String::new() } else { format!(" ({source})") };
-    let profile = source.strip_prefix("builtin:").and_then(|rest| rest.split(':').next());
+    let is_builtin = source.starts_with("builtin:");
     let (path, entry) = match rule.strip_suffix(']').and_then(|rule| rule.rsplit_once('[')) {
         Some((path, _)) => (path, true),
         None => (rule, false),
@@ -161,26 +168,28 @@ fn policy_fix(event: &Event, verdict: &Verdict) -> Option<String> {
     let list = LISTS.iter().find(|list| path.strip_suffix(**list).is_some_and(|agent| agent.ends_with('.')))?;
     if entry {
         // An entry decided: it has to go, or to become narrower. Nothing that is added elsewhere beats it.
-        return Some(match profile {
-            Some(profile) => format!(
-                "the built-in profile `{profile}` forbids it{place}, and what extends it cannot take that back: write the \
-                 lists of agent {agent} without `extends: {profile}`, and without this entry"
-            ),
-            None => format!(
+        return Some(if is_builtin {
+            format!(
+                "the built-in profiles forbid it{place}, and what extends them cannot take that back: give agent {agent} \
+                 lists of its own, without `extends` and without this entry"
+            )
+        } else {
+            format!(
                 "take the entry {rule}{place} out, or make its pattern narrower: {list} beats every list that permits"
-            ),
+            )
         });
     }
     let value = quoted(&permitted_by(event)?);
-    Some(match profile {
-        Some(profile) => {
-            let (section, key) = list.split_once('.')?;
-            format!(
-                "write a policy that adds to the built-in profile, and run with --policy FILE --agent mine:\n\
-                 version: 1\nagents:\n  mine:\n    extends: {profile}\n    {section}:\n      {key}: [\"{value}\"]"
-            )
-        }
-        None => format!("agents.{agent}.{list}{place}: add \"{value}\""),
+    Some(if BUILTIN_AGENTS.contains(&agent) && is_builtin {
+        let (section, key) = list.split_once('.')?;
+        format!(
+            "write a policy that adds to the built-in profile, and run with --policy FILE --agent mine:\n\
+             version: 1\nagents:\n  mine:\n    extends: {agent}\n    {section}:\n      {key}: [\"{value}\"]"
+        )
+    } else if is_builtin {
+        format!("agents.{agent}.{list}: add \"{value}\"; the list so far is the built-in profile's{place}")
+    } else {
+        format!("agents.{agent}.{list}{place}: add \"{value}\"")
     })
 }
 
@@ -322,7 +331,13 @@ mod tests {
         let explanation = explain(event(
             r#"{"kind":"file","agent":"codex","file":{"op":"read","path":"/k"},"verdict":{"action":"deny","tier":"policy","rule":"base.files.deny[2]","source":"builtin:base:1:2"}}"#,
         ));
-        assert!(explanation.fix.unwrap().starts_with("the built-in profile `base` forbids it (builtin:base:1:2)"));
+        assert!(explanation.fix.unwrap().starts_with("the built-in profiles forbid it (builtin:base:1:2)"));
+        check_fix(
+            r#"{"kind":"file","agent":"coder","file":{"op":"write","path":"/opt/x"},"verdict":{"action":"deny","tier":"policy","rule":"coder.files.write","source":"builtin:base:19:9"}}"#,
+            Some(
+                r#"agents.coder.files.write: add "/opt/x"; the list so far is the built-in profile's (builtin:base:19:9)"#,
+            ),
+        );
     }
 
     #[test]
@@ -361,6 +376,17 @@ mod tests {
         check(r#""network":{"op":"socket","family":"packet"}"#, Some("raw_sockets"));
         check(r#""network":{"op":"socket","family":"inet","protocol":"sctp"}"#, None);
         check(r#""network":{"op":"socket","family":"alg"}"#, None);
+    }
+
+    #[test]
+    fn the_floor_is_named_once() {
+        let explanation = explain(event(
+            r#"{"kind":"privilege","privilege":{"op":"mount"},"verdict":{"action":"deny","tier":"floor","reason":"the floor: a governed process may not use mount"}}"#,
+        ));
+        assert_eq!(
+            explanation.summary,
+            "a process: mount was denied by the floor, which holds whatever the policy says: a governed process may not use mount"
+        );
     }
 
     #[test]

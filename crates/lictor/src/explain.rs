@@ -141,6 +141,11 @@ To change it: take the entry coder.files.deny[0] (p.yaml:2:12) out, or make its 
     }
 
     #[test]
+    fn built_in_profiles_are_known_as_such() {
+        assert_eq!(explain::BUILTIN_AGENTS, lictor_engine::policy::BUILTIN);
+    }
+
+    #[test]
     fn a_source_that_is_gone_is_no_error() {
         for source in ["/nowhere/p.yaml:1:1", "p.yaml", "builtin:none:1:1", "a:0:0"] {
             assert_eq!(source_line(source), None, "{source}");
