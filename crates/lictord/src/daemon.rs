@@ -342,7 +342,9 @@ impl Daemon {
             Ok(gone) => {
                 for number in gone {
                     changing.tree.forget_session(number);
-                    tracing::info!("session {} has ended", session_name(number));
+                    if number != canary::NUMBER {
+                        tracing::info!("session {} has ended", session_name(number));
+                    }
                 }
             }
             Err(error) => tracing::error!("cannot look after the sessions: {error:#}"),
