@@ -115,9 +115,8 @@ pub fn check() -> Vec<Check> {
         };
         push(&mut checks, "hooks", missing.is_empty(), detail, || "use Linux 6.1 or later".into());
     }
-    let mounted = |path: &str, magic: i64| {
-        nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type().0 == magic)
-    };
+    let mounted =
+        |path: &str, magic: i64| nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type().0 == magic);
     push(&mut checks, "bpffs", mounted("/sys/fs/bpf", 0xcafe_4a11), "/sys/fs/bpf".into(), || {
         "mount -t bpf bpf /sys/fs/bpf".into()
     });
@@ -129,6 +128,11 @@ pub fn check() -> Vec<Check> {
         "run as root, or let a running lictord do it (members of the group `lictor` may start sessions)".into()
     });
     checks
+}
+
+/// Whether the kernel measures files itself (IMA), which rules on content need.
+pub fn content_hashes() -> bool {
+    Path::new("/sys/kernel/security/ima").exists()
 }
 
 /// Where the root of the cgroup v2 hierarchy is mounted.

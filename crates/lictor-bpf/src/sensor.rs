@@ -557,8 +557,7 @@ const BPF_FS: i64 = 0xcafe_4a11;
 
 fn mount_bpffs(pins: &Path) -> Result<()> {
     let base = Path::new("/sys/fs/bpf");
-    let is_bpffs =
-        |path: &Path| nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type().0 == BPF_FS);
+    let is_bpffs = |path: &Path| nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type().0 == BPF_FS);
     if pins.starts_with(base) && !is_bpffs(base) {
         nix::mount::mount(Some("bpf"), base, Some("bpf"), nix::mount::MsFlags::empty(), None::<&str>)
             .map_err(errno("cannot mount bpffs on /sys/fs/bpf"))?;

@@ -400,3 +400,125 @@ fn floor_text(raw: &RawEvent, event: &Event) -> String {
     };
     format!("the floor: a governed process may not {what}")
 }
+
+#[cfg(test)]
+mod tests {
+    use lictor_engine::policy::{Limits, SessionFacts, parse};
+
+    use super::*;
+
+    const POLICY: &str = "\
+version: 1
+agents:
+  coder:
+    exec: { allow: [/usr/bin/**] }
+    files:
+      write: [/srv/**]
+      deny: [/etc/shadow, '**/.env']
+    network: { connect: ['10.0.0.0/8:443'], listen: [] }
+";
+
+    fn compiled() -> Compiled {
+        let file = parse("p.yaml", POLICY.as_bytes()).unwrap();
+        let facts = SessionFacts { home: b"/root".to_vec(), user: b"root".to_vec(), cwd: b"/srv".to_vec() };
+        file.agent("coder").unwrap().compile(&facts, &[], Limits::default()).unwrap()
+    }
+
+    fn raw(kind: u32, op: u32, reason: u32) -> RawEvent {
+        RawEvent {
+            kind,
+            op,
+            time_ns: 1,
+            session: 7,
+            start_ns: 5,
+            latency_ns: 1500,
+            slot: 0,
+            policy: 1,
+            pid: 10,
+            tid: 10,
+            ppid: 1,
+            uid: 0,
+            gid: 0,
+            denied: reason != 0,
+            enforced: true,
+            tier: 0,
+            reason,
+            rights: 0,
+            detail: 0,
+            detail2: 0,
+            family: 0,
+            port: 0,
+            protocol: 0,
+            address: None,
+            path: vec![],
+            path2: vec![],
+            args: vec![],
+            args_cut: false,
+            hash: None,
+            comm: vec![],
+        }
+    }
+
+    fn check(raw: &RawEvent, rule: &str, source: Option<&str>, word: &str) {
+        let compiled = compiled();
+        let context = Context { session: "s-7".into(), agent: "coder", compiled: &compiled };
+        let event = observe(raw, &mut ProcessTree::default(), Some(&context), "t".into()).unwrap();
+        let verdict = event.verdict.unwrap();
+        assert_eq!(verdict.rule.as_deref(), Some(rule));
+        assert_eq!(verdict.source.as_deref(), source);
+        let reason = verdict.reason.unwrap();
+        assert!(reason.contains(word), "{reason}");
+        assert_eq!(verdict.latency_us, Some(2));
+    }
+
+    #[test]
+    fn a_denial_names_the_line_that_decided() {
+        let mut file = raw(abi::kind::FILE, abi::file_op::READ, why::DENY_LIST);
+        file.path = b"/srv/app/.env".to_vec();
+        check(&file, "coder.files.deny[1]", Some("p.yaml:7:27"), ".env");
+        let mut write = raw(abi::kind::FILE, abi::file_op::CREATE, why::NOT_WRITE);
+        write.path = b"/opt/x".to_vec();
+        check(&write, "coder.files.write", Some("p.yaml:6:14"), "/opt/x");
+        let mut exec = raw(abi::kind::EXEC, 0, why::NOT_EXEC);
+        exec.path = b"/tmp/x".to_vec();
+        check(&exec, "coder.exec.allow", Some("p.yaml:4:20"), "/tmp/x");
+    }
+
+    #[test]
+    fn a_connection_is_explained_by_its_endpoint() {
+        let mut connect = raw(abi::kind::NETWORK, abi::net_op::CONNECT, why::NOT_CONNECT);
+        (connect.family, connect.port, connect.protocol) = (2, 80, 6);
+        connect.address = Some("10.1.2.3".parse().unwrap());
+        check(&connect, "coder.network.connect", Some("p.yaml:8:25"), "10.1.2.3");
+    }
+
+    #[test]
+    fn what_no_line_decided_has_a_name_of_its_own() {
+        check(&raw(abi::kind::NETWORK, abi::net_op::SEND, why::HEARTBEAT), "heartbeat", None, "sign of life");
+        let mut capability = raw(abi::kind::PRIVILEGE, abi::privilege_op::CAPABILITY, why::FLOOR);
+        capability.detail = 21;
+        check(&capability, "floor.capability", None, "sys_admin");
+        let mut alias = raw(abi::kind::FILE, abi::file_op::READ, why::OBJECT);
+        alias.path = b"/srv/alias".to_vec();
+        check(&alias, "policy.object", None, "another name");
+    }
+
+    #[test]
+    fn an_exit_reads_as_a_shell_shows_it() {
+        assert_eq!(exit_status(0), 0);
+        assert_eq!(exit_status(7 << 8), 7);
+        assert_eq!(exit_status(9), 137);
+        assert_eq!(exit_status(0x80 | 11), 139);
+    }
+
+    #[test]
+    fn a_monitored_denial_says_that_it_was_not_enforced() {
+        let mut file = raw(abi::kind::FILE, abi::file_op::READ, why::DENY_LIST);
+        file.path = b"/etc/shadow".to_vec();
+        file.enforced = false;
+        let compiled = compiled();
+        let context = Context { session: "s-7".into(), agent: "coder", compiled: &compiled };
+        let event = observe(&file, &mut ProcessTree::default(), Some(&context), "t".into()).unwrap();
+        assert_eq!(event.verdict.unwrap().enforced, Some(false));
+    }
+}

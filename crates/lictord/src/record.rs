@@ -122,3 +122,41 @@ fn open_log(path: &Path) -> Result<File> {
         .open(path)
         .with_context(|| format!("cannot open {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(id: &str) -> Event {
+        Event::new(Kind::File, id.into(), "2026-01-02T03:04:05Z".into())
+    }
+
+    #[test]
+    fn a_follower_gets_what_was_there_and_what_comes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut recorder = Recorder::open(dir.path()).unwrap();
+        recorder.write(event("1"));
+        let (past, queue) = recorder.follow(EventFilter::default());
+        recorder.write(event("2"));
+        recorder.flush();
+        assert_eq!(past.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["1"]);
+        assert_eq!(queue.try_recv().unwrap().id, "2");
+        assert_eq!(recorder.find("1").unwrap().id, "1");
+        let text = std::fs::read_to_string(dir.path().join("events.jsonl")).unwrap();
+        assert_eq!(text.lines().count(), 2);
+    }
+
+    #[test]
+    fn a_follower_that_is_too_slow_is_told_how_much_it_missed() {
+        let (queue, receiver) = sync_channel(1);
+        let mut follower = Follower { filter: EventFilter::default(), queue, missed: 0 };
+        for id in ["1", "2", "3"] {
+            assert!(follower.deliver(Arc::new(event(id))));
+        }
+        assert_eq!(receiver.try_recv().unwrap().id, "1");
+        assert!(follower.deliver(Arc::new(event("4"))));
+        assert_eq!(receiver.try_recv().unwrap().lost.as_ref().unwrap().count, 2);
+        drop(receiver);
+        assert!(!follower.deliver(Arc::new(event("5"))));
+    }
+}

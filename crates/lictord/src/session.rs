@@ -123,6 +123,13 @@ impl Sessions {
         let compiled = agent
             .compile(&facts, &self.guard, Limits { max_cells: self.cells })
             .map_err(|problems| problems_error(&problems))?;
+        if !compiled.hashes.is_empty() && !lictor_bpf::features::content_hashes() {
+            bail!(
+                "agent {}: rules with `sha256:` need a kernel that measures files (IMA), and this one has no \
+                 /sys/kernel/security/ima",
+                record.agent
+            );
+        }
         let mode = record.mode.unwrap_or(match agent.mode() {
             policy::Mode::Enforce => Mode::Enforce,
             policy::Mode::Monitor => Mode::Monitor,
