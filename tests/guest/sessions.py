@@ -65,17 +65,17 @@ class Session:
         self.process.stderr.close()
 
 
-def denials(path, since_ns=0):
-    """The denials that a file of events holds, from a moment on."""
+def denials(path, since_ns=0, until_ns=None):
+    """The denials that a file of events holds, between two moments."""
     found = []
     with contextlib.suppress(FileNotFoundError), open(path) as lines:
         for line in lines:
-            if not line.endswith("\n"):
-                break  # still being written
             event = json.loads(line)
             verdict = event.get("verdict", {})
-            if verdict.get("action") in ("deny", "kill") and verdict.get("enforced", True) and nanoseconds(event["time"]) >= since_ns:
-                found.append(event)
+            if verdict.get("action") in ("deny", "kill") and verdict.get("enforced", True):
+                at = nanoseconds(event["time"])
+                if since_ns <= at and (until_ns is None or at <= until_ns):
+                    found.append(event)
     return found
 
 

@@ -39,7 +39,7 @@ CASES = [*cases_files.CASES, *cases_exec.CASES, *cases_net.CASES, *cases_floor.C
 HERE = pathlib.Path(__file__).resolve().parent
 REACHED, REFUSED, UNTRIED = 0, 1, 2
 SECONDS_PER_RUN = 60
-SECONDS_TO_RECORD = 3  # from a refusal in an open session to its line in the file of events
+CLOCK_SLACK_NS = 20_000_000  # between the clock that events carry and the one read here
 
 
 class Suite:
@@ -52,6 +52,7 @@ class Suite:
         self.daemon = None
         self.results = []
         self._sessions = {}
+        self._bare = {}  # what came of each case without Lictor
         self._runs = 0
 
     def _programs(self):
@@ -92,7 +93,7 @@ class Suite:
         if wanted:
             if outcome.status != REACHED or not reached:
                 return "failed", f"had to work: {detail}" + ("" if reached else f", but the effect ({case.effect}) was not seen")
-            if governed and case.agent != "watched" and (denied := denials(outcome.events, outcome.since)):
+            if governed and case.agent != "watched" and (denied := denials(outcome.events)):
                 return "failed", f"worked, but something was denied on the way: {json.dumps(denied[0])}"
             return None, detail
         return self._judge_refusal(case, outcome, reached, detail)
@@ -104,15 +105,17 @@ class Suite:
             return "failed", f"status {outcome.status} instead of a refusal with {'/'.join(case.errors)}: {detail}"
         if case.self_protection or not case.event:
             return None, detail
-        deadline = time.monotonic() + SECONDS_TO_RECORD
-        while True:
-            recorded = denials(outcome.events, outcome.since)
-            if event := next((e for e in recorded if self._fits(e, case)), None):
-                verdict = event["verdict"]
-                return None, f"{detail} {verdict.get('tier')} {verdict.get('rule', '')} {verdict.get('latency_us', '?')} us"
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.02)
+        if outcome.session:
+            # Its events are complete when the session has ended: the rest of the judgement waits for that.
+            outcome.session.pending.append((case, outcome, detail))
+            return "pending", detail
+        return self._judge_record(case, outcome, detail)
+
+    def _judge_record(self, case, outcome, detail):
+        recorded = denials(outcome.events, outcome.since, outcome.until)
+        if event := next((e for e in recorded if self._fits(e, case)), None):
+            verdict = event["verdict"]
+            return None, f"{detail} {verdict.get('tier')} {verdict.get('rule', '')} {verdict.get('latency_us', '?')} us"
         if not recorded:
             return "failed", f"refused, but no denial was recorded: {detail}"
         wanted = {k: v for k, v in (("kind", case.event), ("tier", case.tier), ("path", case.path), ("rule", case.rule)) if v}
@@ -142,7 +145,7 @@ class Suite:
             options = {"user": record.pw_uid, "group": record.pw_gid, "extra_groups": []}
         caller = Caller(*case.knock) if case.knock else contextlib.nullcontext()
         session = self._session(case.agent) if shared else None
-        since = time.time_ns() if shared else 0
+        since = time.time_ns() - CLOCK_SLACK_NS if shared else 0
         with caller:
             try:
                 if shared:
@@ -157,7 +160,10 @@ class Suite:
                 if session:
                     session.process.kill()
         served = bool(case.knock and caller.served)
-        return Outcome(status, out.decode(errors="surrogateescape"), err.decode(errors="replace"), events, since, served)
+        outcome = Outcome(status, out.decode(errors="surrogateescape"), err.decode(errors="replace"), events, served)
+        outcome.session, outcome.since = session, since
+        outcome.until = time.time_ns() + CLOCK_SLACK_NS if shared else None
+        return outcome
 
     def _reached(self, case, outcome, token, watched, before, victim_before):
         """Whether the attack's aim is seen from outside."""
@@ -195,17 +201,18 @@ class Suite:
         if found and found.alive and found.generation == self.ground.generation:
             return found
         if found:
-            found.close()
+            self._close_session(agent)
         events = self.work / f"events-{agent}-{self._runs}.jsonl"
         session = Session(self.daemon.command, agent, f"{self.ground.names['bin']}/attack", events, self.ground.names["ws"], self._environment())
-        session.generation = self.ground.generation
+        session.generation, session.pending = self.ground.generation, []
         self._sessions[agent] = session
         return session
 
-    def _close_sessions(self):
-        for session in self._sessions.values():
-            session.close()
-        self._sessions.clear()
+    def _close_session(self, agent):
+        session = self._sessions.pop(agent)
+        session.close()
+        for case, outcome, detail in session.pending:
+            self._report(case, self._bare[case.id], self._judge_record(case, outcome, detail))
 
     def _environment(self):
         return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C",
@@ -215,29 +222,27 @@ class Suite:
 
     def main(self):
         cases = [c for c in CASES if self._selected(c.id)]
-        bare = {}
         for case in cases:
-            bare[case.id] = self._guarded(case, governed=False)
+            self._bare[case.id] = self._guarded(case, governed=False)
             if self.options.bare_only:
-                self._report(case, bare[case.id], None)
+                self._report(case, self._bare[case.id], None)
         if not self.options.bare_only:
-            self._run_governed(cases, bare)
+            self._run_governed(cases)
         return self._finish()
 
-    def _run_governed(self, cases, bare):
-        for name in ("decoy",):
-            self.ground.forget_victim(name)
+    def _run_governed(self, cases):
+        self.ground.forget_victim("decoy")
         self.ground.reset()
         self.daemon = Daemon(self.options.lictor, self.work, self.ground)
-        self._run_batch([c for c in cases if not c.self_protection], bare, protection=False)
+        self._run_batch([c for c in cases if not c.self_protection], protection=False)
         for steps in sequence.ALL:
             if self._selected(steps.id):
                 self._run_sequence(steps)
         self.daemon.stop()
         # Last, because a daemon that protects itself from root does not end when the suite asks it to.
-        self._run_batch([c for c in cases if c.self_protection], bare, protection=True)
+        self._run_batch([c for c in cases if c.self_protection], protection=True)
 
-    def _run_batch(self, cases, bare, protection):
+    def _run_batch(self, cases, protection):
         if not cases:
             return
         seconds = self.daemon.start(protection)
@@ -245,14 +250,17 @@ class Suite:
         gone = None
         for case in cases:
             if gone:
-                self._report(case, bare[case.id], ("failed", gone))
+                self._report(case, self._bare[case.id], ("failed", gone))
                 continue
-            self._report(case, bare[case.id], self._guarded(case, governed=True))
+            result = self._guarded(case, governed=True)
+            if result[0] != "pending":
+                self._report(case, self._bare[case.id], result)
             try:
                 self.daemon.ensure()
             except RuntimeError as problem:
                 gone = f"no daemon since {case.id}: {problem}"
-        self._close_sessions()
+        for agent in list(self._sessions):
+            self._close_session(agent)
 
     def _guarded(self, case, governed):
         try:
@@ -310,8 +318,9 @@ class Suite:
 
 
 class Outcome:
-    def __init__(self, status, out, err, events, since, served):
-        self.status, self.out, self.events, self.since, self.served = status, out, events, since, served
+    def __init__(self, status, out, err, events, served):
+        self.status, self.out, self.events, self.served = status, out, events, served
+        self.session, self.since, self.until = None, 0, None
         lines = [line for line in err.splitlines() if line.strip()]
         outcomes = [line for line in lines if line.startswith(("done: ", "refused: ", "untried: ", "broken: "))]
         self.said = (outcomes or lines or [f"status {status}"])[-1]
