@@ -24,6 +24,7 @@ class Case:
     knock: tuple[str, int] | None = None  # ("tcp" | "udp", port): somebody outside who tries to come in
     errors: tuple[str, ...] = ("EPERM",)
     benign: bool = False
+    alone: bool = False  # needs a session of its own
     self_protection: bool = False  # an attack by ungoverned root on the daemon itself
 
     @property

@@ -45,12 +45,14 @@ class Playground:
             "suid": f"{ROOT}/bin/suid-attack", "victim_cgroup": f"{CGROUPS}/suite-victim", "other_cgroup": f"{CGROUPS}/suite-other",
         }  # fmt: skip
         self.victims, self.conditions = {}, {}
+        self.generation = 0  # counts the times that the tree was built
         self._build_fixed()
         self.build()
 
     # The tree ---------------------------------------------------------------------------------------------------
 
     def build(self):
+        self.generation += 1
         self._drop_mounts()
         shutil.rmtree(ROOT, ignore_errors=True)
         n = self.names

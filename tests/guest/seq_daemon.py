@@ -33,8 +33,8 @@ def network_under(suite, name, act, undo):
     log, stop = f"{suite.ground.names['tmp']}/{name}.log", stop_flag(suite, name)
     verdicts_stop = stop_flag(suite, name + "-verdicts")
     with (
-        session(suite, "net", "watch-network", "10.0.1.1", "7001", log, stop) as network,
-        session(suite, "files", "watch-verdicts", KEY, "{ws}/plain.txt", verdicts_stop) as verdicts,
+        session(suite, "net", "--here", "watch-network", "10.0.1.1", "7001", log, stop) as network,
+        session(suite, "files", "--here", "watch-verdicts", KEY, "{ws}/plain.txt", verdicts_stop) as verdicts,
     ):
         require(verdicts.stdout.readline() == "watching\n", "the session did not start")
         wait_until(lambda: [e for e in log_of(log) if e[1] == "OK"], 20, "a permitted connection before the daemon goes")
@@ -58,6 +58,14 @@ def network_under(suite, name, act, undo):
     return f"closed after {closed - acted} ms; file rules: {said}"
 
 
+@sequence("memory", "the idle daemon stays under 60 MB")
+def memory(suite):
+    with open(f"/proc/{suite.daemon.pid}/status") as lines:
+        kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+    require(kilobytes < 60 * 1024, f"{kilobytes} kB resident")
+    return f"{kilobytes} kB"
+
+
 @sequence("kill", "kill -9 of the daemon closes the network of sessions, and nothing else", 113)
 def kill(suite):
     def act():
@@ -75,7 +83,7 @@ def stop(suite):
 @sequence("restart", "five restarts under load: no denied open succeeds, no permitted one fails", 113, 136)
 def restart(suite):
     flag = stop_flag(suite, "restart")
-    with session(suite, "files", "watch-verdicts", KEY, "{ws}/plain.txt", flag) as load:
+    with session(suite, "files", "--here", "watch-verdicts", KEY, "{ws}/plain.txt", flag) as load:
         require(load.stdout.readline() == "watching\n", "the session did not start")
         for round_ in range(5):
             if round_ % 2:
@@ -95,7 +103,7 @@ def restart(suite):
 def reload(suite):
     policy, flag = suite.daemon.policy_file, stop_flag(suite, "reload")
     original = policy.read_text()
-    with session(suite, "files", "watch-verdicts", KEY, "{ws}/plain.txt", flag) as load:
+    with session(suite, "files", "--here", "watch-verdicts", KEY, "{ws}/plain.txt", flag) as load:
         require(load.stdout.readline() == "watching\n", "the session did not start")
         for number in range(1000):
             # Written beside it and renamed, as editors and configuration tools do.
@@ -143,7 +151,7 @@ def bad_reload(suite):
 
 @sequence("fork-storm", "every process of a fork storm is governed", 132)
 def fork_storm(suite):
-    result = governed(suite, "files", "fork-storm", KEY, "2000")
+    result = governed(suite, "files", "--here", "fork-storm", KEY, "2000")
     require(result.returncode == 1, f"status {result.returncode}: {result.stderr}")
     return "2000 processes"
 
@@ -151,7 +159,7 @@ def fork_storm(suite):
 @sequence("flood", "a flood of events hides nothing: every denial holds and is recorded or counted as lost", 79, 131)
 def flood(suite):
     count, path = 50000, suite.work / "flood.jsonl"
-    result = governed(suite, "files", "flood", KEY, str(count), options=("--events", str(path)))
+    result = governed(suite, "files", "--here", "flood", KEY, str(count), options=("--events", str(path)))
     require(result.returncode == 1, f"status {result.returncode}: {result.stderr}")
     events = events_in(path)
     denied = sum(e.get("verdict", {}).get("action") == "deny" for e in events)
@@ -253,7 +261,7 @@ def later_alias(suite):
     """An ungoverned editor saves the key anew: the session must not read the new file, nor reach it by a link made from outside."""
     key, alias = pathlib.Path(KEY.format_map(suite.ground.names)), f"{suite.ground.names['ws']}/later"
     flag = stop_flag(suite, "later")
-    with session(suite, "files", "watch-verdicts", str(key), "{ws}/plain.txt", flag) as load:
+    with session(suite, "files", "--here", "watch-verdicts", str(key), "{ws}/plain.txt", flag) as load:
         require(load.stdout.readline() == "watching\n", "the session did not start")
         for number in range(200):
             fresh = key.with_suffix(".new")
@@ -266,11 +274,3 @@ def later_alias(suite):
     result = governed(suite, "files", "read", alias)
     require(result.returncode == 1, f"the new file is read by a hard link: status {result.returncode}")
     return said
-
-
-@sequence("memory", "the idle daemon stays under 60 MB")
-def memory(suite):
-    with open(f"/proc/{suite.daemon.pid}/status") as lines:
-        kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
-    require(kilobytes < 60 * 1024, f"{kilobytes} kB resident")
-    return f"{kilobytes} kB"

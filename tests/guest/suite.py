@@ -11,6 +11,7 @@ EPERM, leave no trace of its aim, and be recorded. Each benign twin must succeed
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -32,11 +33,13 @@ import sequence
 from daemon import Daemon
 from peers import Caller, Peers
 from playground import Playground
+from sessions import Session, denials
 
 CASES = [*cases_files.CASES, *cases_exec.CASES, *cases_net.CASES, *cases_floor.CASES]
 HERE = pathlib.Path(__file__).resolve().parent
 REACHED, REFUSED, UNTRIED = 0, 1, 2
 SECONDS_PER_RUN = 60
+CLOCK_SLACK_NS = 20_000_000  # between the clock that events carry and the one read here
 
 
 class Suite:
@@ -48,6 +51,8 @@ class Suite:
         self.peers = Peers(self.ground.names["run"], f"{self.ground.names['home']}/.ssh/id_ed25519")
         self.daemon = None
         self.results = []
+        self._sessions = {}
+        self._bare = {}  # what came of each case without Lictor
         self._runs = 0
 
     def _programs(self):
@@ -88,8 +93,8 @@ class Suite:
         if wanted:
             if outcome.status != REACHED or not reached:
                 return "failed", f"had to work: {detail}" + ("" if reached else f", but the effect ({case.effect}) was not seen")
-            if governed and case.agent != "watched" and (denials := self._denials(outcome)):
-                return "failed", f"worked, but something was denied on the way: {json.dumps(denials[0])}"
+            if governed and case.agent != "watched" and (denied := denials(outcome.events)):
+                return "failed", f"worked, but something was denied on the way: {json.dumps(denied[0])}"
             return None, detail
         return self._judge_refusal(case, outcome, reached, detail)
 
@@ -100,46 +105,65 @@ class Suite:
             return "failed", f"status {outcome.status} instead of a refusal with {'/'.join(case.errors)}: {detail}"
         if case.self_protection or not case.event:
             return None, detail
-        denials = self._denials(outcome)
-        if not denials:
-            return "failed", f"refused, but no denial was recorded: {detail}"
-        for event in denials:
+        if outcome.session:
+            # Its events are complete when the session has ended: the rest of the judgement waits for that.
+            outcome.session.pending.append((case, outcome, detail))
+            return "pending", detail
+        return self._judge_record(case, outcome, detail)
+
+    def _judge_record(self, case, outcome, detail):
+        recorded = denials(outcome.events, outcome.since, outcome.until)
+        if event := next((e for e in recorded if self._fits(e, case)), None):
             verdict = event["verdict"]
-            # Compared in the JSON's own spelling, so that escaped names are found too.
-            if (
-                event["kind"] == case.event
-                and (not case.tier or verdict.get("tier") == case.tier)
-                and (not case.path or case.path in json.dumps(event.get(case.event, {})))
-                and (not case.rule or str(verdict.get("rule", "")).startswith(case.rule))
-            ):
-                return None, f"{detail} {verdict.get('tier')} {verdict.get('rule', '')} {verdict.get('latency_us', '?')} us"
+            return None, f"{detail} {verdict.get('tier')} {verdict.get('rule', '')} {verdict.get('latency_us', '?')} us"
+        if not recorded:
+            return "failed", f"refused, but no denial was recorded: {detail}"
         wanted = {k: v for k, v in (("kind", case.event), ("tier", case.tier), ("path", case.path), ("rule", case.rule)) if v}
-        return "failed", f"refused, but no recorded denial is {wanted}: {json.dumps(denials[-1])}"
+        return "failed", f"refused, but no recorded denial is {wanted}: {json.dumps(recorded[-1])}"
+
+    @staticmethod
+    def _fits(event, case):
+        verdict = event["verdict"]
+        return (
+            event["kind"] == case.event
+            and (not case.tier or verdict.get("tier") == case.tier)
+            # Compared in the JSON's own spelling, so that escaped names are found too.
+            and (not case.path or case.path in json.dumps(event.get("process_event" if case.event == "process" else case.event, {})))
+            and (not case.rule or str(verdict.get("rule", "")).startswith(case.rule))
+        )
 
     def _execute(self, case, command, governed):
         events = self.work / f"events-{self._runs}.jsonl"
-        environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C",
-                       "LICTOR_MARK": self.ground.names["mark"], "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
+        # Ordinary work has a session of its own, so that its end shows whether anything was denied on the way.
+        shared = governed and not (case.benign or case.self_protection or case.user or case.alone or "--here" in command)
         options = {}
-        if governed and not case.self_protection:
+        if governed and not shared and not case.self_protection:
             user = ["--user", case.user] if case.user else []
             command = [self.daemon.command, "run", "--agent", case.agent, *user, "--events", str(events), "--quiet", "--", *command]
         elif case.user:
             record = pwd.getpwnam(case.user)
             options = {"user": record.pw_uid, "group": record.pw_gid, "extra_groups": []}
-        caller = Caller(*case.knock) if case.knock else None
-        if caller:
-            caller.__enter__()
-        try:
-            done = subprocess.run(command, cwd=self.ground.names["ws"], env=environment, stdin=subprocess.DEVNULL, capture_output=True,
-                                  timeout=SECONDS_PER_RUN, **options)  # fmt: skip
-            status, out, err = done.returncode, done.stdout, done.stderr
-        except subprocess.TimeoutExpired as late:
-            status, out, err = 124, late.stdout or b"", (late.stderr or b"") + b"\nno answer in time"
-        finally:
-            if caller:
-                caller.__exit__()
-        return Outcome(status, out.decode(errors="surrogateescape"), err.decode(errors="replace"), events, bool(caller and caller.served))
+        caller = Caller(*case.knock) if case.knock else contextlib.nullcontext()
+        session = self._session(case.agent) if shared else None
+        since = time.time_ns() - CLOCK_SLACK_NS if shared else 0
+        with caller:
+            try:
+                if shared:
+                    events = session.events
+                    status, out, err = session.execute(command, SECONDS_PER_RUN)
+                else:
+                    done = subprocess.run(command, cwd=self.ground.names["ws"], env=self._environment(), stdin=subprocess.DEVNULL,
+                                          capture_output=True, timeout=SECONDS_PER_RUN, **options)  # fmt: skip
+                    status, out, err = done.returncode, done.stdout, done.stderr
+            except subprocess.TimeoutExpired as late:
+                status, out, err = 124, late.stdout or b"", (late.stderr or b"") + b"\nno answer in time"
+                if session:
+                    session.process.kill()
+        served = bool(case.knock and caller.served)
+        outcome = Outcome(status, out.decode(errors="surrogateescape"), err.decode(errors="replace"), events, served)
+        outcome.session, outcome.since = session, since
+        outcome.until = time.time_ns() + CLOCK_SLACK_NS if shared else None
+        return outcome
 
     def _reached(self, case, outcome, token, watched, before, victim_before):
         """Whether the attack's aim is seen from outside."""
@@ -171,48 +195,72 @@ class Suite:
             time.sleep(0.03)
         return False
 
-    @staticmethod
-    def _denials(outcome):
-        if not outcome.events.exists():
-            return []
-        with open(outcome.events) as lines:
-            events = [json.loads(line) for line in lines]
-        return [e for e in events if e.get("verdict", {}).get("action") in ("deny", "kill") and e["verdict"].get("enforced", True)]
+    def _session(self, agent):
+        """The agent's open session; a new one when there is none or the tree was rebuilt, since a session names what it finds at its start."""
+        found = self._sessions.get(agent)
+        if found and found.alive and found.generation == self.ground.generation:
+            return found
+        if found:
+            self._close_session(agent)
+        events = self.work / f"events-{agent}-{self._runs}.jsonl"
+        session = Session(self.daemon.command, agent, f"{self.ground.names['bin']}/attack", events, self.ground.names["ws"], self._environment())
+        session.generation, session.pending = self.ground.generation, []
+        self._sessions[agent] = session
+        return session
+
+    def _close_session(self, agent):
+        session = self._sessions.pop(agent)
+        session.close()
+        for case, outcome, detail in session.pending:
+            self._report(case, self._bare[case.id], self._judge_record(case, outcome, detail))
+
+    def _environment(self):
+        return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C",
+                "LICTOR_MARK": self.ground.names["mark"], "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
 
     # The whole --------------------------------------------------------------------------------------------------
 
     def main(self):
         cases = [c for c in CASES if self._selected(c.id)]
-        bare = {}
         for case in cases:
-            bare[case.id] = self._guarded(case, governed=False)
+            self._bare[case.id] = self._guarded(case, governed=False)
             if self.options.bare_only:
-                self._report(case, bare[case.id], None)
+                self._report(case, self._bare[case.id], None)
         if not self.options.bare_only:
-            self._run_governed(cases, bare)
+            self._run_governed(cases)
         return self._finish()
 
-    def _run_governed(self, cases, bare):
-        for name in ("decoy",):
-            self.ground.forget_victim(name)
+    def _run_governed(self, cases):
+        self.ground.forget_victim("decoy")
         self.ground.reset()
         self.daemon = Daemon(self.options.lictor, self.work, self.ground)
-        self._run_batch([c for c in cases if not c.self_protection], bare, protection=False)
+        self._run_batch([c for c in cases if not c.self_protection], protection=False)
         for steps in sequence.ALL:
             if self._selected(steps.id):
                 self._run_sequence(steps)
         self.daemon.stop()
         # Last, because a daemon that protects itself from root does not end when the suite asks it to.
-        self._run_batch([c for c in cases if c.self_protection], bare, protection=True)
+        self._run_batch([c for c in cases if c.self_protection], protection=True)
 
-    def _run_batch(self, cases, bare, protection):
+    def _run_batch(self, cases, protection):
         if not cases:
             return
         seconds = self.daemon.start(protection)
         print(f"lictord answers after {seconds:.2f} s", flush=True)
+        gone = None
         for case in cases:
-            self._report(case, bare[case.id], self._guarded(case, governed=True))
-            self.daemon.ensure()
+            if gone:
+                self._report(case, self._bare[case.id], ("failed", gone))
+                continue
+            result = self._guarded(case, governed=True)
+            if result[0] != "pending":
+                self._report(case, self._bare[case.id], result)
+            try:
+                self.daemon.ensure()
+            except RuntimeError as problem:
+                gone = f"no daemon since {case.id}: {problem}"
+        for agent in list(self._sessions):
+            self._close_session(agent)
 
     def _guarded(self, case, governed):
         try:
@@ -255,6 +303,9 @@ class Suite:
         if self.options.out:
             document = {"kernel": os.uname().release, "counts": count, "results": self.results}
             self.options.out.write_text(json.dumps(document, indent=1))
+            if count["failed"] and not self.options.bare_only:
+                # What the daemon said and recorded: without it a failure in a guest that is gone tells little.
+                shutil.copytree(self.work, self.options.out.with_suffix(".logs"), dirs_exist_ok=True, ignore=shutil.ignore_patterns("attack*"))
         self.ground.close()
         if not count["failed"]:
             shutil.rmtree(self.work)
@@ -269,6 +320,7 @@ class Suite:
 class Outcome:
     def __init__(self, status, out, err, events, served):
         self.status, self.out, self.events, self.served = status, out, events, served
+        self.session, self.since, self.until = None, 0, None
         lines = [line for line in err.splitlines() if line.strip()]
         outcomes = [line for line in lines if line.startswith(("done: ", "refused: ", "untried: ", "broken: "))]
         self.said = (outcomes or lines or [f"status {status}"])[-1]

@@ -2,6 +2,7 @@
 //
 // Ordinary work, for the benign twins, and loops that run while the daemon is stopped, restarted or reloaded.
 #include "attack.h"
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -264,8 +265,90 @@ static void end_by_signal(char **a)
 
 static void end_with(char **a) { _exit((int)number(a[0])); }
 
+// Undoes the caller's encoding: %XX stands for the byte XX.
+static char *decode(char *word)
+{
+	char *to = word;
+	for (char *from = word; *from; from++, to++) {
+		unsigned byte;
+		if (*from == '%' && sscanf(from + 1, "%2x", &byte) == 1) {
+			*to = (char)byte;
+			from += 2;
+		} else
+			*to = *from;
+	}
+	*to = 0;
+	return word;
+}
+
+enum { OUTPUT_KEPT = 1 << 16 };
+
+// Runs one command and answers with its status and what it wrote.
+static void serve_one_command(char **argv)
+{
+	static char output[2][OUTPUT_KEPT];
+	size_t size[2] = {0, 0};
+	int pipes[2][2];
+	must(pipe2(pipes[0], O_CLOEXEC), "pipe");
+	must(pipe2(pipes[1], O_CLOEXEC), "pipe");
+	pid_t pid = must(fork(), "fork");
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDONLY);
+		dup2(null, 0);
+		dup2(pipes[0][1], 1);
+		dup2(pipes[1][1], 2);
+		execv(argv[0], argv);
+		fprintf(stderr, "broken: cannot run `%s`: %m\n", argv[0]);
+		_exit(OUTCOME_BROKEN);
+	}
+	struct pollfd ends[2] = {{pipes[0][0], POLLIN, 0}, {pipes[1][0], POLLIN, 0}};
+	close(pipes[0][1]);
+	close(pipes[1][1]);
+	while (ends[0].fd >= 0 || ends[1].fd >= 0) {
+		if (poll(ends, 2, -1) < 0)
+			fail("poll");
+		for (int i = 0; i < 2; i++) {
+			if (!ends[i].revents)
+				continue;
+			char bytes[4096];
+			long got = read(ends[i].fd, bytes, sizeof bytes);
+			if (got <= 0) {
+				close(ends[i].fd);
+				ends[i].fd = -1;
+				continue;
+			}
+			size_t kept = (size_t)got < OUTPUT_KEPT - size[i] ? (size_t)got : OUTPUT_KEPT - size[i];
+			memcpy(output[i] + size[i], bytes, kept);
+			size[i] += kept;
+		}
+	}
+	printf("%d %zu %zu\n", reap(pid), size[0], size[1]);
+	fwrite(output[0], 1, size[0], stdout);
+	fwrite(output[1], 1, size[1], stdout);
+	fflush(stdout);
+}
+
+// A session for many commands: one line each on stdin, words separated by spaces and encoded.
+static void serve(char **a)
+{
+	(void)a;
+	enum { MOST_WORDS = 64 };
+	static char line[1 << 16];
+	while (fgets(line, sizeof line, stdin)) {
+		char *argv[MOST_WORDS + 1];
+		int words = 0;
+		for (char *word = strtok(line, " \n"); word && words < MOST_WORDS; word = strtok(NULL, " \n"))
+			argv[words++] = decode(word);
+		argv[words] = NULL;
+		if (words)
+			serve_one_command(argv);
+	}
+	done("served");
+}
+
 const struct attack work_attacks[] = {
 	{"nothing", 0, nothing, ""},
+	{"serve", 0, serve, ": with --here; runs the commands on stdin, one a line"},
 	{"run", 1, run_command, "COMMAND [ARG...]"},
 	{"trace-child", 0, trace_child, ": ptrace in the own session"},
 	{"signal-child", 0, signal_child, ""},
