@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The workloads that are timed. One run makes BATCHES batches of COUNT operations and prints one line per batch:
-// nanoseconds per operation. Timing is done in here, so that the launcher (lictor run, aa-exec, ...) and the
+// The workloads that are timed. One run makes BATCHES batches of COUNT operations and prints one line per batch, two
+// figures in nanoseconds per operation: the time that passed, and the processor time of this process and its children.
+// The difference is waiting, and on a single processor the work of others, such as a daemon that is told. Timing is done in here, so that the launcher (lictor run, aa-exec, ...) and the
 // loading of this program are not part of it.
 //
 //   micro open    BATCHES COUNT DIR        open and close files below DIR, one in eight for writing
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -47,6 +49,18 @@ static long long now(void)
 	if (clock_gettime(CLOCK_MONOTONIC, &t))
 		fail("clock_gettime");
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static long long processor_time(void)
+{
+	struct timespec own;
+	struct rusage children;
+
+	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own) || getrusage(RUSAGE_CHILDREN, &children))
+		fail("processor time");
+	return own.tv_sec * 1000000000LL + own.tv_nsec +
+	       (children.ru_utime.tv_sec + children.ru_stime.tv_sec) * 1000000000LL +
+	       (children.ru_utime.tv_usec + children.ru_stime.tv_usec) * 1000LL;
 }
 
 static void open_prepare(const char *dir)
@@ -170,7 +184,7 @@ int main(int argc, char **argv)
 	// The first batch fills caches and is not reported, except for a whole command, which has nothing to warm up.
 	for (long batch = strcmp(what, "run") ? -1 : 0; batch < batches; batch++) {
 		long operations = count;
-		long long begin = now();
+		long long begin = now(), processor_begin = processor_time();
 
 		if (!strcmp(what, "open")) {
 			open_batch(count);
@@ -189,9 +203,13 @@ int main(int argc, char **argv)
 			fprintf(stderr, "micro: unknown workload %s\n", what);
 			return 2;
 		}
-		long long end = now();
+		long long passed = now() - begin, processor = processor_time() - processor_begin;
+		if (!operations) {
+			fprintf(stderr, "micro: %s: nothing to do\n", subject);
+			return 1;
+		}
 		if (batch >= 0)
-			printf("%lld\n", (end - begin) / (operations ? operations : 1));
+			printf("%lld %lld\n", passed / operations, processor / operations);
 	}
 	return 0;
 }

@@ -119,16 +119,17 @@ guest_started() { grep -qa 'lictor-vm: started' "$RUN_DIR/console"; }
 start_guest() {
     choose_accel
     local accel=tcg,thread=multi limit=$timeout chardev_extra="" watchdog=""
-    local machine=()
+    local machine=() processors=2
     if [ "$count" = yes ]; then
-        # One instruction is one nanosecond of the guest's time, and idle time passes at once.
-        ACCEL=tcg accel=tcg machine=(-icount shift=0,sleep=off)
+        # One instruction is one nanosecond of the guest's time, and idle time passes at once. One processor only: with
+        # two, each one's instructions would also count as the other's time.
+        ACCEL=tcg accel=tcg processors=1 machine=(-icount shift=0,sleep=off)
     elif [ "$ACCEL" = kvm ]; then
         accel=kvm
     fi
     [ "$tty" = no ] || chardev_extra=,signal=off
     : >"$RUN_DIR/console"
-    local qemu=(qemu-system-x86_64 -accel "$accel" "${machine[@]}" -cpu max -smp 2 -m "$memory" -nodefaults -no-user-config -display none
+    local qemu=(qemu-system-x86_64 -accel "$accel" "${machine[@]}" -cpu max -smp "$processors" -m "$memory" -nodefaults -no-user-config -display none
         -no-reboot -nic none -pidfile "$RUN_DIR/qemu.pid" -kernel "$kernel_path/vmlinuz" -initrd "$RUN_DIR/initramfs"
         -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off random.trust_cpu=on $append"
         -serial "file:$RUN_DIR/console" -chardev "stdio,id=out$chardev_extra" -serial chardev:out
