@@ -15,7 +15,7 @@ use lictor_api::event::{Event, Kind, Lost};
 
 /// Size at which `events.jsonl` becomes `events.1.jsonl`.
 const ROTATE_BYTES: u64 = 64 << 20;
-const RECENT: usize = 20_000;
+const RECENT: usize = 1_000;
 /// Events that a follower may be behind before it loses some (and is told so).
 const FOLLOWER_QUEUE: usize = 65_536;
 

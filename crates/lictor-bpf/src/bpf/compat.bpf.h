@@ -45,6 +45,42 @@ static __always_inline u64 next_mount(u64 sb, u64 mount)
 	return entry - bpf_core_field_offset(struct mount___list, mnt_instance);
 }
 
+/* 6.19 (or earlier in a distribution): the union that holds d_alias lost its name. */
+struct dentry___named {
+	union {
+		struct hlist_node d_alias;
+	} d_u;
+} __attribute__((preserve_access_index));
+struct dentry___plain {
+	struct hlist_node d_alias;
+} __attribute__((preserve_access_index));
+
+/* Names of an inode that the kernel has in mind: the first, and the one after. 0: no more. */
+static __always_inline u64 dentry_of(u64 node)
+{
+	if (!node)
+		return 0;
+	if (bpf_core_field_exists(struct dentry___plain, d_alias)) {
+		KEEP_HERE(node);
+		return node - bpf_core_field_offset(struct dentry___plain, d_alias);
+	}
+	KEEP_HERE(node);
+	return node - bpf_core_field_offset(struct dentry___named, d_u.d_alias);
+}
+
+static __always_inline u64 next_name(u64 dentry)
+{
+	struct hlist_node *node;
+	if (bpf_core_field_exists(struct dentry___plain, d_alias)) {
+		KEEP_HERE(dentry);
+		node = BPF_CORE_READ((struct dentry___plain *)dentry, d_alias.next);
+	} else {
+		KEEP_HERE(dentry);
+		node = BPF_CORE_READ((struct dentry___named *)dentry, d_u.d_alias.next);
+	}
+	return dentry_of((u64)node);
+}
+
 /*
  * 6.12 and later want a program's value proven to lie in [-4095, 0]; clang 14 turns `x ? -EPERM : 0` into arithmetic
  * that the verifier cannot follow. The asm keeps the two returns apart.

@@ -62,7 +62,7 @@ struct subject {
 	u32 dead;
 	u32 flags;
 	u32 privileges;
-	u32 self_protection;
+	u32 pad;
 };
 
 /* True when the current task is governed. Fills what the decision needs. */

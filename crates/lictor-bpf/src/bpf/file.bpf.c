@@ -92,8 +92,9 @@ static __noinline int proc_write_allowed(struct subject *s, struct dentry *dentr
 }
 
 /* What the floor says of opening this file; 0: nothing against it, else the op of the privilege event. */
-static __always_inline u32 floor_file(struct subject *s, struct inode *inode, struct dentry *dentry, bool write)
+static __noinline u32 floor_file(struct subject *s, struct file *file, u32 write)
 {
+	struct inode *inode = file->f_inode;
 	u32 type = inode->i_mode & S_IFMT;
 	unsigned long magic = inode->i_sb->s_magic;
 
@@ -108,7 +109,7 @@ static __always_inline u32 floor_file(struct subject *s, struct inode *inode, st
 	if (kernel_interface(magic))
 		return magic == CGROUP2_SUPER_MAGIC || magic == CGROUP_SUPER_MAGIC ? LICTOR_PRIV_CGROUP :
 										   LICTOR_PRIV_KERNEL_FILE;
-	if (magic == PROC_SUPER_MAGIC && !proc_write_allowed(s, dentry))
+	if (magic == PROC_SUPER_MAGIC && !proc_write_allowed(s, file->f_path.dentry))
 		return LICTOR_PRIV_KERNEL_FILE;
 	return 0;
 }
@@ -120,7 +121,7 @@ static __always_inline int open_like(struct subject *s, struct file *file, u32 m
 	bool write = mode & FMODE_WRITE;
 	struct access a = {};
 
-	u32 op = floor_file(s, inode, dentry, write);
+	u32 op = floor_file(s, file, write);
 	a.dentry = (u64)dentry;
 	a.mnt = mount_of(file->f_path.mnt);
 	a.kind = LICTOR_EV_FILE;
@@ -311,10 +312,11 @@ int BPF_PROG(lictor_path_link, struct dentry *old_dentry, const struct path *new
  * Hooks that get a dentry and no mount (times, xattrs, ACLs, readlink). The filesystem can be mounted in several
  * places: a deny at any of them denies, and one place that permits is needed.
  */
-static __always_inline int change_anywhere(struct subject *s, struct dentry *dentry, u16 op, u32 need)
+static __noinline u64 some_mount(struct dentry *dentry)
 {
 	u64 sb = (u64)dentry->d_sb;
 	u64 ns = (u64)bpf_get_current_task_btf()->nsproxy->mnt_ns;
+	u64 whole = (u64)BPF_CORE_READ((struct super_block *)sb, s_root);
 	u64 first = first_mount(sb), mount = first, chosen = 0;
 
 	for (int i = 0; i < 64; i++) {
@@ -322,21 +324,26 @@ static __always_inline int change_anywhere(struct subject *s, struct dentry *den
 			break;
 		struct mount *m = (struct mount *)mount;
 		if ((u64)BPF_CORE_READ(m, mnt_ns) == ns) {
-			u64 root = (u64)BPF_CORE_READ(m, mnt.mnt_root);
 			/* The mount of the whole filesystem shows the object for certain; another one only when nothing
 			 * better is there (the climb then finds out whether it does). */
-			if (!chosen || root == (u64)BPF_CORE_READ((struct super_block *)sb, s_root))
+			u64 root = (u64)BPF_CORE_READ(m, mnt.mnt_root);
+			if (!chosen || root == whole)
 				chosen = mount;
-			if (root == (u64)BPF_CORE_READ((struct super_block *)sb, s_root))
+			if (root == whole)
 				break;
 		}
 		mount = next_mount(sb, mount);
 	}
+	return chosen ? chosen : first; /* a kernel mount of its own (memory) is fine, another namespace's is not */
+}
+
+static __always_inline int change_anywhere(struct subject *s, struct dentry *dentry, u16 op, u32 need)
+{
 	struct access a = {};
 	a.kind = LICTOR_EV_FILE;
 	a.op = op;
 	a.dentry = (u64)dentry;
-	a.mnt = chosen ? chosen : first; /* a kernel mount of its own (memory) is fine, another namespace's is not */
+	a.mnt = some_mount(dentry);
 	a.need = need;
 	if (need == NEED_READ)
 		a.flags = ACCESS_QUIET | ACCESS_SILENT;

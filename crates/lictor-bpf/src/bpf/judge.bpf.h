@@ -136,13 +136,41 @@ __noinline int rights_of(struct subject *s, struct walked *out, u64 dentry, u64 
 	out->pos = buf->walk.pos;
 	if (out->status)
 		return 0;
-	struct matching m = {.end = (u32)place, .dead = s->dead, .slot = slot};
-	u32 accept = match_path(&m, out->pos, s->start);
-	if (m.broken)
+	out->accept = match_path(slot, out->pos, (u32)place, s->start, s->dead) & 0xff;
+	if (buf->matching.broken)
 		out->status = WALK_BROKEN;
-	out->accept = accept & 0xff;
-	out->class = class_below(buf->state);
+	out->class = class_below(buf->matching.state);
 	return 0;
+}
+
+/*
+ * A file with several names is forbidden under all when it is under one. The names that the kernel has in mind are
+ * looked at here (a link that somebody made a moment ago is among them, and so is the name that it was made from);
+ * those that lay there before the session are marked by the daemon (`identities`).
+ */
+__noinline u32 other_names(struct subject *s, u64 dentry, u64 mnt, u64 place)
+{
+	struct dentry *d = (struct dentry *)dentry;
+	struct lictor_scratch *buf = scratch_at(place >> 32);
+
+	if (!s || !buf)
+		return LICTOR_DENY;
+	struct inode *inode = BPF_CORE_READ(d, d_inode);
+	if (!inode || (BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFREG || BPF_CORE_READ(inode, i_nlink) < 2)
+		return 0;
+	u64 name = dentry_of((u64)BPF_CORE_READ(inode, i_dentry.first));
+	u32 rights = 0;
+	for (int i = 0; i < 64; i++) {
+		if (!name)
+			break;
+		if (name != dentry) {
+			rights_of(s, &buf->other, name, mnt, place);
+			if (!buf->other.status)
+				rights |= buf->other.accept & (LICTOR_DENY | LICTOR_READONLY | LICTOR_EXEC_DENY);
+		}
+		name = next_name(name);
+	}
+	return rights;
 }
 
 /* An abstract unix name: no tree, only bytes. */
@@ -164,9 +192,8 @@ __noinline int rights_of_name(struct subject *s, struct walked *out, u64 name, u
 	if (len && bpf_probe_read_kernel(&buf->data[pos + 1], len & 127, (void *)name))
 		return 0;
 	buf->data[pos] = '@';
-	struct matching m = {.end = pos + 1 + len, .dead = s->dead, .slot = slot};
-	out->accept = match_path(&m, pos, s->start) & 0xff;
-	out->status = m.broken ? WALK_BROKEN : 0;
+	out->accept = match_path(slot, pos, pos + 1 + len, s->start, s->dead) & 0xff;
+	out->status = buf->matching.broken ? WALK_BROKEN : 0;
 	out->identity = 0;
 	out->pos = pos;
 	out->class = pos + 1 + len; /* where the name ends */
@@ -174,14 +201,21 @@ __noinline int rights_of_name(struct subject *s, struct walked *out, u64 name, u
 }
 
 /* First sight of this object by this session? */
-static __always_inline bool first_sight(struct subject *s, struct access *a)
+static __noinline int first_sight(struct subject *s, struct access *a)
 {
 	struct lictor_seen_key key = {.session = s->session, .ino = a->ino, .dev = a->dev, .op = a->op | (a->kind << 8)};
 	if (bpf_map_lookup_elem(&seen, &key))
-		return false;
+		return 0;
 	u32 one = 1;
 	bpf_map_update_elem(&seen, &key, &one, 0);
-	return true;
+	return 1;
+}
+
+/* No buffer to write the path in: denied, and said. */
+static __noinline int deny_unjudged(struct subject *s, struct access *a)
+{
+	struct facts f = {.kind = a->kind, .op = a->op, .reason = LICTOR_WHY_INTERNAL, .detail = a->detail};
+	return settle(s, &f);
 }
 
 /*
@@ -195,10 +229,8 @@ __noinline int judge(struct subject *s, struct access *a)
 		return 1;
 	u32 enforced = s->flags & LICTOR_ENFORCE;
 	s32 slot = scratch_take();
-	if (slot < 0) {
-		struct facts f = {.kind = a->kind, .op = a->op, .reason = LICTOR_WHY_INTERNAL, .detail = a->detail};
-		return settle(s, &f);
-	}
+	if (slot < 0)
+		return deny_unjudged(s, a);
 	struct lictor_scratch *buf = scratch_at(slot);
 	if (!buf)
 		return 1;
@@ -228,7 +260,9 @@ __noinline int judge(struct subject *s, struct access *a)
 		rights_of_name(s, one, a->dentry, a->mnt, place);
 		tail = one->class;
 	} else {
+		u32 names = other_names(s, a->dentry, a->mnt, place | end);
 		rights_of(s, one, a->dentry, a->mnt, place | end);
+		one->identity |= names;
 	}
 	if (!reason)
 		reason = why(s, a, one->accept, one->identity, one->status, a->need);

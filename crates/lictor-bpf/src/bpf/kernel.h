@@ -26,6 +26,12 @@ typedef __u8 u8;
 struct list_head {
 	struct list_head *next, *prev;
 };
+struct hlist_node {
+	struct hlist_node *next;
+};
+struct hlist_head {
+	struct hlist_node *first;
+};
 typedef struct {
 	__u32 val;
 } kuid_t;
@@ -57,6 +63,7 @@ struct inode {
 	};
 	u32 i_rdev;
 	u32 i_generation;
+	struct hlist_head i_dentry;
 };
 struct dentry {
 	struct dentry *d_parent;

@@ -34,8 +34,10 @@ struct {
 struct lictor_policy_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct lictor_policy);
+	/* Sizes and not types: before 6.2 a map with type information does not count as equal to one without, and the
+	 * daemon makes the real ones without. */
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct lictor_policy));
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
@@ -139,6 +141,14 @@ struct dentry_window {
 	u64 name;
 	u64 inode;
 };
+struct climb { /* where it starts */
+	u64 dentry;
+	u64 mnt;
+	u32 end;
+	u32 policy;
+	u32 steady;
+	u32 pad;
+};
 struct walk { /* the climb of path.bpf.h; here because the stack has 512 bytes for all */
 	u64 dentry;
 	u64 mnt; /* struct mount */
@@ -150,8 +160,18 @@ struct walk { /* the climb of path.bpf.h; here because the stack has 512 bytes f
 	u32 policy;   /* 0: do not look at identities */
 	u32 identity; /* rights found by object */
 	u32 leaf;     /* first step */
+	struct lictor_identity_key key;
+	u64 sb, inode;
 	u64 up[2];    /* mnt_parent, mnt_mountpoint: neighbours too */
 	struct dentry_window window;
+};
+struct matching { /* where the automaton is */
+	u32 pos;
+	u32 end;
+	u32 state;
+	u32 dead;
+	u32 broken;
+	u32 pad;
 };
 struct walked { /* what is known of one end of an access */
 	u32 accept;
@@ -163,12 +183,13 @@ struct walked { /* what is known of one end of an access */
 };
 struct lictor_scratch {
 	u32 used;
-	u32 pos;   /* where the automaton is, */
-	u32 state; /* and in which state */
 	u32 pad;
+	struct matching matching;
+	struct climb climb;
 	struct walk walk;
 	struct walked near;
 	struct walked far;
+	struct walked other; /* another name of the near end */
 	/* Used up to TOP + TAIL. The rest is never touched: it is there because the verifier adds the largest offset to
 	 * the largest length and does not know that their sum is bounded. */
 	u8 data[2 * LICTOR_SCRATCH_TOP + LICTOR_SCRATCH_TAIL];

@@ -21,20 +21,30 @@
 #define WALK_INTERNAL 3	   /* on a mount of the kernel's own: pipes, memfd, sockets */
 #define WALK_BROKEN 4	   /* a read failed, or the tree was renamed again and again */
 
-static __always_inline u32 identity_of(u64 inode, u32 policy)
+static __always_inline u32 identity_of(u64 inode, u32 policy, struct walk *w)
 {
-	u64 ino = 0;
-	if (bpf_probe_read_kernel(&ino, sizeof(ino), (void *)(inode + bpf_core_field_offset(struct inode, i_ino))))
+	struct lictor_identity_key *key = &w->key;
+
+	key->ino = 0;
+	if (bpf_probe_read_kernel(&key->ino, sizeof(key->ino),
+				  (void *)(inode + bpf_core_field_offset(struct inode, i_ino))))
 		return LICTOR_DENY;
-	u32 hash = (u32)(ino ^ (ino >> 16)), word = (hash >> 6) & (LICTOR_BLOOM_WORDS - 1);
+	u32 hash = (u32)(key->ino ^ (key->ino >> 16)), word = (hash >> 6) & (LICTOR_BLOOM_WORDS - 1);
 	u64 *bits = bpf_map_lookup_elem(&identity_bloom, &word);
 	if (bits && !(*bits & (1ULL << (hash & 63))))
 		return 0;
-	struct lictor_identity_key key = {.ino = ino, .policy = policy};
-	struct inode *in = (struct inode *)inode;
-	key.dev = BPF_CORE_READ(in, i_sb, s_dev);
-	key.generation = BPF_CORE_READ(in, i_generation);
-	u32 *rights = bpf_map_lookup_elem(&identities, &key);
+	/* By hand and not with BPF_CORE_READ, whose temporaries would be on the stack. */
+	key->policy = policy;
+	key->dev = 0;
+	key->generation = 0;
+	key->pad = 0;
+	w->sb = 0;
+	bpf_probe_read_kernel(&w->sb, sizeof(w->sb), (void *)(inode + bpf_core_field_offset(struct inode, i_sb)));
+	bpf_probe_read_kernel(&key->dev, sizeof(key->dev),
+			      (void *)(w->sb + bpf_core_field_offset(struct super_block, s_dev)));
+	bpf_probe_read_kernel(&key->generation, sizeof(key->generation),
+			      (void *)(inode + bpf_core_field_offset(struct inode, i_generation)));
+	u32 *rights = bpf_map_lookup_elem(&identities, key);
 	return rights ? *rights : 0;
 }
 
@@ -52,10 +62,10 @@ static long walk_step(u32 i, u64 *slot)
 			return 1;
 		}
 		if (w->policy) { /* a bind mount of something that a rule names */
-			u64 inode = 0;
-			bpf_probe_read_kernel(&inode, sizeof(inode),
+			w->inode = 0;
+			bpf_probe_read_kernel(&w->inode, sizeof(w->inode),
 					      (void *)(w->dentry + bpf_core_field_offset(struct dentry, d_inode)));
-			u32 rights = inode ? identity_of(inode, w->policy) : 0;
+			u32 rights = w->inode ? identity_of(w->inode, w->policy, w) : 0;
 			if (rights && (w->leaf || (rights & LICTOR_IDENTITY_TREE)))
 				w->identity |= rights & 0xff;
 		}
@@ -85,7 +95,7 @@ static long walk_step(u32 i, u64 *slot)
 		return 1;
 	}
 	if (w->policy && d->inode) {
-		u32 rights = identity_of(d->inode, w->policy);
+		u32 rights = identity_of(d->inode, w->policy, w);
 		if (rights && (w->leaf || (rights & LICTOR_IDENTITY_TREE)))
 			w->identity |= rights & 0xff;
 	}
@@ -109,25 +119,15 @@ static long walk_step(u32 i, u64 *slot)
 
 #define NS_INTERNAL ((u64)-22) /* MNT_NS_INTERNAL, ERR_PTR(-EINVAL) */
 
-struct climb {
-	u64 slot;
-	u64 dentry;
-	u64 mnt;
-	u32 end;
-	u32 policy;
-	u32 steady;
-	u32 pad;
-};
-
 /* One climb; it stands when no rename began or ended meanwhile. */
-static long climb_once(u32 i, struct climb *c)
+static long climb_once(u32 i, u64 *slot)
 {
-	struct lictor_scratch *s = scratch_at(c->slot);
-	u64 slot = c->slot;
+	struct lictor_scratch *s = scratch_at(*slot);
 	u32 before = 0, after = 0;
 
 	if (!s)
 		return 1;
+	struct climb *c = &s->climb;
 	struct walk *w = &s->walk;
 	bpf_probe_read_kernel(&before, sizeof(before), &rename_lock);
 	w->dentry = c->dentry;
@@ -144,7 +144,7 @@ static long climb_once(u32 i, struct climb *c)
 		w->status = WALK_BROKEN;
 		return 1;
 	}
-	bpf_loop(LICTOR_SCRATCH_TOP, walk_step, &slot, 0);
+	bpf_loop(LICTOR_SCRATCH_TOP, walk_step, slot, 0);
 	bpf_probe_read_kernel(&after, sizeof(after), &rename_lock);
 	if (before == after && !(before & 1)) {
 		c->steady = 1;
@@ -160,11 +160,18 @@ static long climb_once(u32 i, struct climb *c)
  */
 static __noinline int walk_path(u64 slot, u64 dentry, u64 mnt, u32 end, u32 policy)
 {
-	struct climb c = {.slot = slot, .dentry = dentry, .mnt = mnt, .end = end, .policy = policy};
-
-	bpf_loop(16, climb_once, &c, 0);
 	struct lictor_scratch *s = scratch_at(slot);
-	if (!s || !c.steady)
+
+	if (!s)
+		return WALK_BROKEN;
+	struct climb *c = &s->climb;
+	c->dentry = dentry;
+	c->mnt = mnt;
+	c->end = end;
+	c->policy = policy;
+	c->steady = 0;
+	bpf_loop(16, climb_once, &slot, 0);
+	if (!c->steady)
 		return WALK_BROKEN;
 	struct walk *w = &s->walk;
 	struct mount *top = (struct mount *)w->top;
@@ -189,25 +196,17 @@ static __noinline int walk_path(u64 slot, u64 dentry, u64 mnt, u32 end, u32 poli
 	return w->status;
 }
 
-struct matching {
-	u32 slot;
-	u32 end;
-	u32 dead;
-	u32 broken;
-};
-
 #define MATCH_CHUNK 16
 
-/* Position and state live in the buffer and not in the context: values that come from memory have no history, so the
- * verifier sees at once that one step is like the next (7.2 keeps track of "what it was, plus 16" for ever). */
-static long match_step(u32 i, struct matching *m)
+/* Position and state live in the buffer: there is no room on the stack, and values that come from memory have no
+ * history, so the verifier sees at once that one step is like the next (7.2 keeps track of "what it was, plus 16"). */
+static long match_step(u32 i, u64 *slot)
 {
-	struct lictor_scratch *s = scratch_at(m->slot);
-	if (!s) {
-		m->broken = 1;
+	struct lictor_scratch *s = scratch_at(*slot);
+	if (!s)
 		return 1;
-	}
-	u32 pos = s->pos, end = m->end, state = s->state;
+	struct matching *m = &s->matching;
+	u32 pos = m->pos, end = m->end, state = m->state;
 	for (int k = 0; k < MATCH_CHUNK; k++) {
 		if (pos >= end || state == m->dead)
 			goto out;
@@ -225,31 +224,33 @@ static long match_step(u32 i, struct matching *m)
 		}
 		pos++;
 	}
-	s->pos = pos;
-	s->state = state;
+	m->pos = pos;
+	m->state = state;
 	return 0;
 broken:
 	m->broken = 1;
 out:
-	s->pos = pos;
-	s->state = state;
+	m->pos = pos;
+	m->state = state;
 	return 1;
 }
 
-/* What the automaton says of data[from..end); `m->broken` when a table look-up fails. The last state stays in the
- * buffer. */
-static __noinline u32 match_path(struct matching *m, u32 from, u32 start)
+/* What the automaton says of data[from..end); `matching.broken` when a table look-up fails, `matching.state` the last
+ * state. */
+static __noinline u32 match_path(u64 slot, u32 from, u32 end, u32 start, u32 dead)
 {
-	struct lictor_scratch *s = scratch_at(m->slot);
-	if (!s) {
-		m->broken = 1;
+	struct lictor_scratch *s = scratch_at(slot);
+	if (!s)
 		return 0;
-	}
-	s->pos = from;
-	s->state = start;
-	bpf_loop(LICTOR_SCRATCH_TOP / MATCH_CHUNK + 1, match_step, m, 0);
-	u32 state = s->state;
-	if (s->pos < m->end && state != m->dead)
+	struct matching *m = &s->matching;
+	m->pos = from;
+	m->end = end;
+	m->state = start;
+	m->dead = dead;
+	m->broken = 0;
+	bpf_loop(LICTOR_SCRATCH_TOP / MATCH_CHUNK + 1, match_step, &slot, 0);
+	u32 state = m->state;
+	if (m->pos < m->end && state != m->dead)
 		m->broken = 1;
 	struct lictor_cell *cell = bpf_map_lookup_elem(&cells, &state);
 	if (!cell) {
