@@ -105,8 +105,8 @@ impl<'a> Subsets<'a> {
             sets,
             seen,
             closures: 0,
-            work: cells.saturating_mul(64),
-            memory: cells.saturating_mul(32),
+            work: cells.saturating_mul(16),
+            memory: cells.saturating_mul(16),
         }
     }
 

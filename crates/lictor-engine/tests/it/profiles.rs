@@ -36,13 +36,16 @@ fn every_profile_loads() {
 
 #[test]
 fn the_default_profile_is_quick_and_small() {
-    profile("default");
-    let started = Instant::now();
     let c = profile("default");
-    let took = started.elapsed();
+    // The best of several, since test machines are shared.
+    let took = (0..5).map(|_| {
+        let started = Instant::now();
+        profile("default");
+        started.elapsed()
+    });
+    let took = took.min().unwrap();
     println!("{} cells in {took:?}", c.automaton.cells.len());
-    // Five times what it takes on a slow machine; the promise of 50 ms is held by the benchmark.
-    assert!(took.as_millis() < 250, "{took:?}");
+    assert!(took.as_millis() < 150, "{took:?}");
     assert!(c.automaton.cells.len() * 16 < 4 << 20);
 }
 
