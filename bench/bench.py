@@ -92,39 +92,38 @@ def measure(subject, name, micro):
     return {"passed": statistics.median(s[0] for s in samples), "own": statistics.median(s[1] for s in samples)}
 
 
-def run_rounds(options, fields):
-    """{workload: {subject: [figures of each round]}}"""
+def run_rounds(options, fields, lictor):
+    """{workload: {subject: [figures of each round]}}, and the same for long and short policies: {patterns: [figures]}"""
     for name in options.workloads:  # caches of the file system, so that the first round is not the cold one
         measure(subjects.Bare(), name, options.micro)
     figures = {name: {subject.name: [] for subject in fields} for name in options.workloads}
+    texts = {rules.patterns_of(text): text for text in map(rules.lictor_policy, (0, 10_000))} if options.patterns else {}
+    by_count = {count: [] for count in texts}
     order = random.Random(1)
-    for number in range(options.rounds):
-        for subject in order.sample(fields, len(fields)):
-            began = time.monotonic()
-            with subject:
-                for name in options.workloads:
-                    figures[name][subject.name].append(measure(subject, name, options.micro))
-            print(f"bench: round {number + 1} of {options.rounds}: {subject.name} ({time.monotonic() - began:.0f} s)", flush=True)
-    return figures
 
+    def one(number, subject):
+        began = time.monotonic()
+        with subject:
+            for name in options.workloads:
+                figures[name][subject.name].append(measure(subject, name, options.micro))
+        print(f"bench: round {number} of {options.rounds}: {subject.name} ({time.monotonic() - began:.0f} s)", flush=True)
 
-def patterns(options, lictor):
-    """The cost of one open under a short and a long policy: {number of patterns: [figures of each round]}."""
-    texts = {}
-    for extra in (0, 10_000):
-        text = rules.lictor_policy(extra)
-        texts[rules.patterns_of(text)] = text
-    figures = {count: [] for count in texts}
-    lictor.start()
-    try:
-        for _ in range(options.rounds):
+    without = [subject for subject in fields if not subject.needs_lictord]
+    within = [subject for subject in fields if subject.needs_lictord]
+    for number in range(1, options.rounds + 1):
+        for subject in order.sample(without, len(without)):
+            one(number, subject)
+        if not within:
+            continue
+        # Loading takes the verifier longer than all the workloads together, so it is done once a round.
+        with lictor:
+            for subject in order.sample(within, len(within)):
+                one(number, subject)
             for count, text in texts.items():
-                began = time.monotonic()
-                figures[count].append(measure(subjects.Governed(lictor, text, f"{count} patterns"), "open+close", options.micro))
-                print(f"bench: {count} patterns ({time.monotonic() - began:.1f} s)", flush=True)
-    finally:
-        lictor.stop()
-    return figures
+                with subjects.Governed(lictor, text, f"{count} patterns") as governed:
+                    by_count[count].append(measure(governed, "open+close", options.micro))
+                print(f"bench: round {number} of {options.rounds}: {count} patterns", flush=True)
+    return figures, by_count
 
 
 def main():
@@ -132,7 +131,7 @@ def main():
     parser.add_argument("--programs", type=pathlib.Path, required=True, help="the directory of micro and landlock-run")
     parser.add_argument("--lictor", type=pathlib.Path, help="the directory of lictor and lictord; without it only the others are measured")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="where results.json and table.md go")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", action="append", metavar="SUBJECT", help="measure this subject beside the bare one; may be repeated")
     parser.add_argument("--workload", action="append", choices=list(WORKLOADS), dest="workloads")
     parser.add_argument("--clock", default="wall", help="what the guest's clock counts, for the report")
@@ -152,21 +151,24 @@ def main():
         if unknown := set(options.only) - known:
             sys.exit(f"bench: no subject {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")
         fields = [subject for subject in fields if subject.name in options.only or isinstance(subject, subjects.Bare)]
+    options.patterns = lictor and not options.only
     unfit = {subject.name: reason for subject in fields if (reason := subject.unfit())}
     for name, reason in unfit.items():
         print(f"bench: {name} is left out: {reason}", flush=True)
     fields = [subject for subject in fields if subject.name not in unfit]
 
+    figures, by_count = run_rounds(options, fields, lictor)
     result = {
         "kernel": platform.release(),
         "cpu": re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())[1],
         "clock": options.clock,
         "rounds": options.rounds,
         "left_out": unfit,
-        "figures": run_rounds(options, fields),
+        "figures": figures,
     }
-    if lictor and not options.only:
-        result["patterns"] = patterns(options, lictor)
+    if by_count:
+        result["patterns"] = by_count
+    if lictor and lictor.start_seconds:
         result["start_to_enforcing_s"] = lictor.start_seconds
         result["idle_resident_kib"] = lictor.resident_kib
     write_reports(result, options.out)

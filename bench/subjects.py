@@ -12,7 +12,7 @@ import time
 import rules
 
 SECONDS_TO_ENFORCE = 120
-SECONDS_TO_UNLOAD = 30
+SECONDS_TO_UNLOAD = 180  # each program waits for the kernel's grace periods
 
 
 def call(*command, **options):
@@ -24,6 +24,7 @@ def call(*command, **options):
 
 class Subject(contextlib.AbstractContextManager):
     name = ""
+    needs_lictord = False
 
     def unfit(self):
         """Why it cannot be measured on this host; None when it can."""
@@ -124,7 +125,7 @@ class Auditd(Subject):
 
 
 class Lictor:
-    """A lictord of our own: started and unloaded as the rounds want it."""
+    """A lictord of our own: loaded when entered, out of the kernel when left."""
 
     def __init__(self, programs):
         self.programs = programs
@@ -142,6 +143,13 @@ class Lictor:
 
     def command(self, *arguments):
         return [str(self.programs / "lictor"), "--config", str(self.config), *arguments]
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
 
     def start(self):
         began = time.monotonic()
@@ -176,16 +184,10 @@ class Lictor:
 
 class Ungoverned(Subject):
     name = "Lictor, ungoverned"
+    needs_lictord = True
 
     def __init__(self, lictor):
         self.lictor = lictor
-
-    def __enter__(self):
-        self.lictor.start()
-        return self
-
-    def __exit__(self, *_):
-        self.lictor.stop()
 
 
 class Governed(Ungoverned):
@@ -196,7 +198,6 @@ class Governed(Ungoverned):
         self.policy.write_text(policy)
 
     def __enter__(self):
-        super().__enter__()
         for path, want in (("/etc/shadow", False), ("/etc/passwd", True)):
             works = subprocess.run([*self.launcher(), "cat", path], capture_output=True).returncode == 0
             if works != want:

@@ -121,9 +121,9 @@ start_guest() {
     local accel=tcg,thread=multi limit=$timeout chardev_extra="" watchdog=""
     local machine=() processors=2
     if [ "$count" = yes ]; then
-        # One instruction is one nanosecond of the guest's time, and idle time passes at once. One processor only: with
+        # One instruction is one nanosecond of the guest's time, and idle time is the host's. One processor only: with
         # two, each one's instructions would also count as the other's time.
-        ACCEL=tcg accel=tcg processors=1 machine=(-icount shift=0,sleep=off)
+        ACCEL=tcg accel=tcg processors=1 machine=(-icount shift=0,sleep=on)
     elif [ "$ACCEL" = kvm ]; then
         accel=kvm
     fi
