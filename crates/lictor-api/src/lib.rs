@@ -1,1 +1,26 @@
-//! lictor-api
+// SPDX-License-Identifier: Apache-2.0
+//! What Lictor's programs say to each other and to people's tools.
+//!
+//! - [`event`]: the JSON event, one object a line
+//! - [`bytes`]: how the kernel's byte strings become JSON strings and back
+//! - [`control`]: the protocol on the control socket, and [`wire`], its framing
+//! - [`client`]: a blocking client for it
+//! - [`log`]: reads the daemon's event files when no daemon answers
+//! - [`explain`]: turns one event into an answer to "why, and what would change it"
+//! - [`settings`]: `lictord.yaml`, which both programs read
+//!
+//! This crate decides nothing and depends on no other crate of Lictor's.
+
+pub mod bytes;
+pub mod client;
+pub mod control;
+pub mod event;
+pub mod explain;
+pub mod log;
+pub mod settings;
+pub mod wire;
+
+pub use client::{Client, ClientError};
+pub use control::{EventFilter, Reply, Request};
+pub use event::Event;
+pub use log::EventLog;

@@ -1,1 +1,26 @@
-//! lictor-bpf
+// SPDX-License-Identifier: Apache-2.0
+//! The kernel boundary of Lictor: loads the programs, fills their maps, turns ring-buffer bytes into [`RawEvent`]s.
+//!
+//! This is the only crate that knows a kernel byte layout and the only one with `unsafe` code. It decides nothing: the
+//! policy comes in as tables ([`Tables`]), events go out as values.
+
+pub mod abi;
+mod decode;
+mod error;
+pub mod features;
+mod identity;
+mod mapping;
+mod policy;
+mod sensor;
+mod skel;
+mod task;
+
+pub use decode::{DecodeError, RawEvent, decode};
+pub use error::Error;
+pub use identity::Identity;
+pub use policy::{Cell, Hash, Network, PolicyStore, PortSet, Ports, Tables};
+pub use sensor::{Counters, Legacy, Options, Rings, Sensor, SessionState, any_session_alive};
+pub use task::{
+    PidFd, join_new_session_keyring, monotonic_ns, prepare_map_executable, set_close_on_exec, try_bpf,
+    try_map_executable,
+};

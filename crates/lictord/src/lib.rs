@@ -1,1 +1,22 @@
-//! lictord
+// SPDX-License-Identifier: Apache-2.0
+//! Lictor's daemon as a library: `lictord` runs it for the host, `lictor run` privately for one session.
+
+mod canary;
+mod control;
+mod daemon;
+mod loaders;
+mod objects;
+mod observe;
+mod record;
+mod session;
+mod tables;
+
+pub use canary::{ARGUMENT as CANARY_ARGUMENT, child as canary};
+pub use daemon::{Start, run};
+
+/// Logs to stderr; `LICTOR_LOG` chooses what (as `RUST_LOG` does elsewhere).
+pub fn init_log(default: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LICTOR_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}

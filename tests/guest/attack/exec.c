@@ -196,7 +196,8 @@ static _Noreturn void supervise(char *const argv[])
 	const char *mark = getenv("LICTOR_MARK");
 	if (mark && access(mark, F_OK) == 0)
 		done("ran");
-	if (strstr(said, "Operation not permitted") || strstr(said, "cannot be preloaded")) {
+	if (strstr(said, "Operation not permitted") || strstr(said, "cannot be preloaded") ||
+	    strstr(said, "failed to map segment")) {
 		errno = EPERM;
 		fail(said[0] ? strtok(said, "\n") : "the loader");
 	}

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The protocol on the control socket. A client sends [`Request`] lines; the daemon answers each
+//! with one [`Reply`] line, `events` with a stream of them.
+//!
+//! ```text
+//! > {"op":"ping","version":1}
+//! < {"pong":{"version":1,"program":"0.1.0"}}
+//! > {"op":"events","filter":{"denied":true}}
+//! < {"event":{"id":"01J...","kind":"file",...}}
+//! < {"end":true}
+//! ```
+
+use crate::event::{Event, Kind, words};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The protocol's version; it changes when an old client would misunderstand a new daemon.
+pub const VERSION: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Answered by [`Reply::Pong`].
+    Ping { version: u32 },
+    /// Answered by [`Reply::Started`]: from then on the process and all that it starts is governed.
+    StartSession(StartSession),
+    /// Answered by [`Reply::Summary`] when the session's last events are written.
+    WaitSession { session: String },
+    /// Answered by [`Reply::Event`] lines, then [`Reply::End`] unless `follow` is set.
+    Events { filter: EventFilter },
+    /// Answered by [`Reply::Explanation`].
+    Explain { id: String },
+    /// Answered by [`Reply::Sessions`].
+    Ps {},
+    /// Answered by [`Reply::Status`].
+    Status {},
+    /// Loads policy and rules again, all or nothing. Answered by [`Reply::Reloaded`].
+    Reload {},
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    Pong(Pong),
+    Started(Started),
+    Summary(Summary),
+    Event(Box<Event>),
+    /// The end of a stream of events; always `true`.
+    End(bool),
+    Explanation(Box<Explanation>),
+    Sessions(Vec<SessionInfo>),
+    Status(Box<Status>),
+    Reloaded(Reloaded),
+    Error(Failure),
+}
+
+impl Reply {
+    #[must_use]
+    pub fn error(message: impl fmt::Display) -> Self {
+        Self::Error(Failure { message: message.to_string() })
+    }
+
+    /// The name of the reply's kind, for messages about one that was not expected.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pong(_) => "pong",
+            Self::Started(_) => "started",
+            Self::Summary(_) => "summary",
+            Self::Event(_) => "event",
+            Self::End(_) => "end",
+            Self::Explanation(_) => "explanation",
+            Self::Sessions(_) => "sessions",
+            Self::Status(_) => "status",
+            Self::Reloaded(_) => "reloaded",
+            Self::Error(_) => "error",
+        }
+    }
+}
+
+/// Names the process that becomes the root of a session. Paths and names are escaped as in events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartSession {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// The waiting child: it has not executed the command yet.
+    pub pid: u32,
+    pub home: String,
+    pub user: String,
+    pub cwd: String,
+    /// Also report each allowed read, once an object.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_events: bool,
+}
+
+/// A policy sent along with a request: the daemon need not be able to read the client's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyText {
+    /// The name that messages about it start with.
+    pub file: String,
+    pub text: String,
+}
+
+words! {
+    Mode { Enforce = "enforce", Monitor = "monitor" }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pong {
+    pub version: u32,
+    /// The daemon's own version.
+    pub program: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    pub session: String,
+    pub agent: String,
+    pub mode: Mode,
+    /// The file the agent was found in, or `built-in`.
+    pub policy_source: String,
+}
+
+/// What a session did, at its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    pub session: String,
+    pub denied: u64,
+    pub events: u64,
+    pub lost: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    pub policy: String,
+    pub agents: u64,
+    /// Counts the policies that have been in force since the daemon started.
+    pub epoch: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub message: String,
+}
+
+/// Which events are wanted. An empty filter wants all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventFilter {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Empty: every kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<Kind>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub denied: bool,
+    /// Unix time in milliseconds; what is older is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since_ms: Option<i64>,
+    /// Of those that are there already, the last so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Goes on with those that come.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub follow: bool,
+}
+
+impl EventFilter {
+    /// Whether `event` is wanted; `limit` and `follow` are about the stream and not looked at here.
+    ///
+    /// An event whose time cannot be read is not left out for being old: hiding it would be worse.
+    #[must_use]
+    pub fn matches(&self, event: &Event) -> bool {
+        let wanted = |filter: &Option<String>, value: &Option<String>| filter.is_none() || filter == value;
+        wanted(&self.session, &event.session)
+            && wanted(&self.agent, &event.agent)
+            && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
+            && (!self.denied || event.is_denied())
+            && self
+                .since_ms
+                .is_none_or(|since| event.time.parse::<Timestamp>().map_or(true, |time| time.as_millisecond() >= since))
+    }
+}
+
+/// The answer to "why": everything a person needs to agree with a verdict or to change it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    pub event: Event,
+    /// One sentence: who wanted what, and what became of it.
+    pub summary: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// `FILE:LINE:COLUMN`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// What the verdict was based on, in the order that helps reading.
+    pub facts: Vec<Fact>,
+    /// The line that would change the verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    pub name: String,
+    pub value: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionInfo {
+    pub id: String,
+    pub agent: String,
+    pub mode: Mode,
+    /// RFC 3339, UTC.
+    pub started: String,
+    /// Where the policy comes from: a file, or `built-in`.
+    pub policy: String,
+    pub tasks: Vec<TaskInfo>,
+    pub denied: u64,
+    pub events: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskInfo {
+    pub pid: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ppid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cmdline: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+}
+
+words! {
+    /// Whether denials take place.
+    State {
+        /// A canary was denied through each class of hook, and everything is attached.
+        Enforcing = "ENFORCING",
+        /// Judges and records; denies nothing.
+        Monitoring = "MONITORING",
+        /// Something that enforcement needs is missing: sessions in mode `enforce` are refused.
+        Degraded = "DEGRADED",
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub state: State,
+    /// Why it is not ENFORCING; empty when it is.
+    #[serde(default)]
+    pub reasons: Vec<String>,
+    pub version: String,
+    pub pid: u32,
+    pub kernel: String,
+    /// The kernel's list of active security modules, in its order.
+    #[serde(default)]
+    pub lsm: Vec<String>,
+    pub hooks: Hooks,
+    /// The policy in force: a file, or `built-in`.
+    pub policy: String,
+    /// Counts the policies that have been in force since the daemon started.
+    #[serde(default)]
+    pub epoch: u64,
+    pub sessions: u64,
+    #[serde(default)]
+    pub counters: BTreeMap<String, u64>,
+    pub uptime_ms: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hooks {
+    pub attached: u64,
+    /// Hooks that this kernel does not have, or that failed to attach.
+    #[serde(default)]
+    pub missing: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Action, Tier, Verdict};
+
+    fn check<T: Serialize + serde::de::DeserializeOwned + PartialEq + fmt::Debug>(message: T, json: &str) {
+        assert_eq!(serde_json::to_string(&message).unwrap(), json);
+        assert_eq!(serde_json::from_str::<T>(json).unwrap(), message);
+    }
+
+    #[test]
+    fn messages_look_as_documented() {
+        check(Request::Ping { version: 1 }, r#"{"op":"ping","version":1}"#);
+        check(Request::Ps {}, r#"{"op":"ps"}"#);
+        check(Request::WaitSession { session: "s-1".into() }, r#"{"op":"wait_session","session":"s-1"}"#);
+        check(
+            Request::StartSession(StartSession {
+                agent: Some("coder".into()),
+                policy: Some(PolicyText { file: "p.yaml".into(), text: "version: 1".into() }),
+                mode: Some(Mode::Enforce),
+                pid: 7,
+                home: "/root".into(),
+                user: "root".into(),
+                cwd: "/tmp".into(),
+                all_events: false,
+            }),
+            r#"{"op":"start_session","agent":"coder","policy":{"file":"p.yaml","text":"version: 1"},"mode":"enforce","pid":7,"home":"/root","user":"root","cwd":"/tmp"}"#,
+        );
+        check(
+            Request::Events { filter: EventFilter { denied: true, kinds: vec![Kind::File], ..Default::default() } },
+            r#"{"op":"events","filter":{"kinds":["file"],"denied":true}}"#,
+        );
+        check(Reply::End(true), r#"{"end":true}"#);
+        check(Reply::error("no such session"), r#"{"error":{"message":"no such session"}}"#);
+        check(
+            Reply::Event(Box::new(Event::new(Kind::Lost, String::new(), String::new()))),
+            r#"{"event":{"kind":"lost"}}"#,
+        );
+        check(
+            Reply::Summary(Summary { session: "s-1".into(), denied: 2, events: 9, lost: 0 }),
+            r#"{"summary":{"session":"s-1","denied":2,"events":9,"lost":0}}"#,
+        );
+    }
+
+    #[test]
+    fn a_request_with_an_unknown_field_is_refused_not_half_understood() {
+        for json in [r#"{"op":"events","filter":{"deny":true}}"#, r#"{"op":"status","x":1}"#, r#"{"op":"erase"}"#] {
+            assert!(serde_json::from_str::<Request>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_filter_takes_what_it_names() {
+        let mut event = Event::new(Kind::File, "1".into(), "2026-01-02T03:04:05.000000001Z".into());
+        event.session = Some("s-1".into());
+        event.verdict = Some(Verdict {
+            action: Action::Deny,
+            tier: Tier::Policy,
+            rule: None,
+            source: None,
+            reason: None,
+            latency_us: None,
+            enforced: None,
+        });
+        let second = 1_767_323_045_000;
+        let check = |expected: bool, filter: EventFilter| assert_eq!(filter.matches(&event), expected, "{filter:?}");
+        check(true, EventFilter::default());
+        check(true, EventFilter { session: Some("s-1".into()), denied: true, ..Default::default() });
+        check(false, EventFilter { session: Some("s-2".into()), ..Default::default() });
+        check(false, EventFilter { agent: Some("coder".into()), ..Default::default() });
+        check(true, EventFilter { kinds: vec![Kind::Exec, Kind::File], ..Default::default() });
+        check(false, EventFilter { kinds: vec![Kind::Exec], ..Default::default() });
+        check(true, EventFilter { since_ms: Some(second), ..Default::default() });
+        check(false, EventFilter { since_ms: Some(second + 1), ..Default::default() });
+    }
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Execution: programs, scripts and their interpreters, and everything that is mapped executable.
+ *
+ * Sees:     bprm_check_security once for each layer (the script, then its interpreter), mmap and mprotect with
+ *           PROT_EXEC (shared objects, what the dynamic loader is told to run, what was mapped first and made
+ *           executable later); argv when the new image has it.
+ * Enforces: exec.allow, exec.deny (path and content), exec.libraries, exec.anonymous.
+ * Answers:  evasions 27-29, 32-34, 37-39, 44, 46, 48, 49, 51, 65.
+ */
+#include "judge.bpf.h"
+
+static __always_inline void exec_access(struct access *a, struct file *file, u32 need, u16 kind, u16 op)
+{
+	struct inode *inode = file->f_inode;
+
+	a->kind = kind;
+	a->op = op;
+	a->dentry = (u64)file->f_path.dentry;
+	a->mnt = mount_of(file->f_path.mnt);
+	a->need = need;
+	a->ino = inode->i_ino;
+	a->dev = inode->i_sb->s_dev;
+	a->flags = ACCESS_SILENT;
+	if (inode->i_nlink == 0)
+		a->flags |= ACCESS_ANONYMOUS;
+}
+
+/* An allowed execution is reported at sched_process_exec, when its arguments are final. */
+SEC("lsm/bprm_check_security")
+int BPF_PROG(lictor_bprm_check, struct linux_binprm *bprm)
+{
+	struct subject s;
+
+	if (!governed(&s))
+		return 0;
+	if (s.flags & LICTOR_HAS_HASHES)
+		return 0; /* lictor_bprm_check_hashed's */
+	struct access a = {};
+	exec_access(&a, bprm->file, NEED_EXEC, LICTOR_EV_EXEC, 0);
+	return VERDICT(judge(&s, &a));
+}
+
+/* What the policy says of the content that is about to run; UNKNOWN_HASH when the kernel has no hash of it. */
+#define UNKNOWN_HASH 0xffffffff
+static __noinline u32 content_rights(struct linux_binprm *bprm, u32 policy)
+{
+	struct lictor_hash_key key = {.policy = policy};
+
+	if (bpf_ima_file_hash(bprm->file, key.sha256, sizeof(key.sha256)) != 4) /* HASH_ALGO_SHA256 */
+		return UNKNOWN_HASH;
+	u32 *rights = bpf_map_lookup_elem(&hashes, &key);
+	return rights ? *rights : 0;
+}
+
+/* The same for a policy that names content: the hash is taken by the kernel (IMA), of the file that is about to run,
+ * which may not be written to while it is executed. No hash is a deny, not a miss. */
+SEC("lsm.s/bprm_check_security")
+int BPF_PROG(lictor_bprm_check_hashed, struct linux_binprm *bprm)
+{
+	struct subject s;
+
+	if (!governed(&s))
+		return 0;
+	if (!(s.flags & LICTOR_HAS_HASHES))
+		return 0;
+	u32 rights = content_rights(bprm, s.policy);
+	if (rights == UNKNOWN_HASH) {
+		struct facts f = {.kind = LICTOR_EV_EXEC, .reason = LICTOR_WHY_HASH_UNKNOWN};
+		return VERDICT(settle(&s, &f));
+	}
+	struct access a = {};
+	exec_access(&a, bprm->file, NEED_EXEC, LICTOR_EV_EXEC, 0);
+	a.flags |= ACCESS_HASHED;
+	a.hash_rights = rights;
+	return VERDICT(judge(&s, &a));
+}
+
+static __always_inline int map_exec(struct file *file, u16 op, unsigned long prot)
+{
+	struct subject s;
+
+	if (!file || !(prot & PROT_EXEC) || !governed(&s))
+		return 0;
+	struct access a = {};
+	exec_access(&a, file, NEED_LIBRARY, LICTOR_EV_MEMORY, op);
+	return judge(&s, &a);
+}
+
+/* Evasions 27, 29, 49, 51; and 24: a descriptor that was opened before is judged again when it is mapped for writing. */
+SEC("lsm/mmap_file")
+int BPF_PROG(lictor_mmap_file, struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)
+{
+	int denied = map_exec(file, LICTOR_MEM_MAP, prot);
+
+	if (!denied && file && (prot & PROT_WRITE) && (flags & MAP_TYPE) != 2 /* MAP_PRIVATE */) {
+		struct subject s;
+		if (!governed(&s))
+			return 0;
+		u32 type = file->f_inode->i_mode & S_IFMT;
+		if (type == S_IFREG) {
+			struct access a = {};
+			exec_access(&a, file, NEED_WRITE, LICTOR_EV_FILE, LICTOR_FILE_WRITE);
+			denied = judge(&s, &a);
+		}
+	}
+	return VERDICT(denied);
+}
+
+SEC("lsm/file_mprotect")
+int BPF_PROG(lictor_file_mprotect, struct vm_area_struct *vma, unsigned long reqprot, unsigned long prot)
+{
+	if (vma->vm_flags & VM_EXEC)
+		return 0;
+	struct file *file = vma->vm_file;
+	if (!file)
+		return 0;
+	return VERDICT(map_exec(file, LICTOR_MEM_PROTECT, prot));
+}
+
+/* Argv is on the new stack now, and nothing of the program has run. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(lictor_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	struct subject s;
+
+	if (!governed(&s))
+		return 0;
+	s32 slot = scratch_take();
+	if (slot < 0) {
+		count(LICTOR_COUNT_LOST_RING);
+		return 0;
+	}
+	struct walked exe = {}, cwd = {};
+	struct fs_struct *fs = bpf_get_current_task_btf()->fs;
+	u64 place = (u64)slot << 32;
+	u32 end = LICTOR_SCRATCH_TOP;
+	rights_of(&s, &cwd, (u64)BPF_CORE_READ(fs, pwd.dentry), mount_of(BPF_CORE_READ(fs, pwd.mnt)), place | end);
+	u32 middle = cwd.status ? end : cwd.pos;
+	rights_of(&s, &exe, (u64)BPF_CORE_READ(bprm, file, f_path.dentry),
+		  mount_of(BPF_CORE_READ(bprm, file, f_path.mnt)), place | middle);
+	struct lictor_scratch *buf = scratch_at(slot);
+	if (buf) {
+		u32 pos = exe.status ? middle : exe.pos;
+		if (pos < sizeof(struct lictor_event) + 8)
+			pos = sizeof(struct lictor_event) + 8;
+		u32 head = (pos - sizeof(struct lictor_event)) & ~7U & SCRATCH_MASK;
+		struct lictor_event *e = (void *)&buf->data[head];
+		__builtin_memset(e, 0, sizeof(*e));
+		event_subject(e, &s);
+		e->kind = LICTOR_EV_EXEC;
+		e->enforced = s.flags & LICTOR_ENFORCE ? 1 : 0;
+		e->rights = exe.accept;
+		e->path_off = pos - head;
+		e->path_len = middle - pos;
+		e->path2_len = end - middle;
+		e->cwd_len = e->path2_len;
+		u64 from = BPF_CORE_READ(task, mm, arg_start), to = BPF_CORE_READ(task, mm, arg_end);
+		u32 args = to - from;
+		e->detail = args; /* the whole length; longer than args_len says: cut */
+		if (to < from)
+			args = 0;
+		if (args > LICTOR_ARGS_MAX)
+			args = LICTOR_ARGS_MAX;
+		if (args && bpf_probe_read_user(&buf->data[LICTOR_SCRATCH_TOP], args, (void *)from))
+			args = 0;
+		e->args_len = args;
+		u32 size = end - head + args;
+		e->size = size;
+		e->latency_ns = bpf_ktime_get_ns() - s.began;
+		session_count(&s, false);
+		count(LICTOR_COUNT_EVENTS);
+		if (size > LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX)
+			size = LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX;
+		if (bpf_ringbuf_output(&events, e, size, 0))
+			count(LICTOR_COUNT_LOST_RING);
+	}
+	scratch_give(slot);
+	return 0;
+}
+
+/* The loader, run as a program: what it maps is then judged as a program. The daemon marks the loaders' objects. */
+SEC("lsm/bprm_committed_creds")
+int BPF_PROG(lictor_bprm_committed, struct linux_binprm *bprm)
+{
+	struct subject s;
+
+	if (!governed(&s))
+		return 0;
+	struct lictor_label *label = bpf_task_storage_get(&task_labels, bpf_get_current_task_btf(), 0, 0);
+	struct inode *inode = bprm->file->f_inode;
+	struct lictor_identity_key key = {.ino = inode->i_ino, .dev = inode->i_sb->s_dev,
+					  .generation = inode->i_generation};
+	u32 *loader = bpf_map_lookup_elem(&identities, &key);
+	if (label) {
+		if (loader && (*loader & LICTOR_EXEC))
+			label->flags |= LICTOR_LOADER;
+		else
+			label->flags &= ~LICTOR_LOADER;
+	}
+	return 0;
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The decision over one access to one or two named objects. The only place where rights become a verdict; the same
+ * rules in Rust (lictor-engine, decide_*) are the oracle that tests compare it with.
+ */
+#ifndef LICTOR_JUDGE_H
+#define LICTOR_JUDGE_H
+
+#include "path.bpf.h"
+
+/* struct access.need */
+#define NEED_READ 1
+#define NEED_WRITE 2
+#define NEED_EXEC 4
+#define NEED_LIBRARY 8
+#define NEED_UNIX 16
+#define NEED_FLOOR 32 /* denied whatever the lists say; the path is only for the report */
+
+/* struct access.flags */
+#define ACCESS_DIRECTORY 1 /* a directory moves: what lies below moves with it */
+#define ACCESS_ANONYMOUS 2 /* the object has no link on disk any more */
+#define ACCESS_QUIET 4	   /* allowed reads: reported on request, once an object */
+#define ACCESS_ABSTRACT 8  /* no path: `dentry` is the address of a name of `mnt` bytes */
+#define ACCESS_SILENT 16   /* allowed: not reported here */
+#define ACCESS_HASHED 32   /* `hash_rights` holds what the content's hash says */
+
+struct access {
+	u64 dentry;
+	u64 mnt;
+	u64 dentry2; /* the other end, 0: none */
+	u64 mnt2;
+	u64 ino;
+	u32 dev;
+	u32 need;
+	u32 need2;
+	u32 flags;
+	u32 hash_rights;
+	u32 detail;
+	u16 kind;
+	u16 op;
+};
+
+static __always_inline u32 why(struct subject *s, struct access *a, u32 accept, u32 identity, u32 status, u32 need)
+{
+	u32 anonymous = a->flags & ACCESS_ANONYMOUS;
+
+	if (status == WALK_INTERNAL) {
+		/* Memory, pipes and sockets have no name that a list could hold; as programs they are anonymous. */
+		if (need & (NEED_EXEC | NEED_LIBRARY))
+			return s->flags & LICTOR_ANONYMOUS_ALLOWED ? 0 : LICTOR_WHY_ANONYMOUS;
+		return 0;
+	}
+	if (status == WALK_UNREACHABLE)
+		return LICTOR_WHY_UNREACHABLE;
+	if (status == WALK_TOO_LONG)
+		return LICTOR_WHY_TOO_LONG;
+	if (status)
+		return LICTOR_WHY_BUSY;
+	if (accept & LICTOR_DENY)
+		return LICTOR_WHY_DENY_LIST;
+	if (identity & LICTOR_DENY)
+		return LICTOR_WHY_OBJECT;
+	if (need & NEED_WRITE) {
+		if (accept & LICTOR_READONLY)
+			return LICTOR_WHY_READONLY;
+		if (identity & LICTOR_READONLY)
+			return LICTOR_WHY_OBJECT;
+		if ((s->flags & LICTOR_HAS_WRITE) && !(accept & LICTOR_WRITE))
+			return LICTOR_WHY_NOT_WRITE;
+	}
+	if ((need & NEED_READ) && (s->flags & LICTOR_HAS_READ) && !(accept & LICTOR_READ))
+		return LICTOR_WHY_NOT_READ;
+	if (need & (NEED_EXEC | NEED_LIBRARY)) {
+		if (anonymous && !(s->flags & LICTOR_ANONYMOUS_ALLOWED))
+			return LICTOR_WHY_ANONYMOUS;
+		if (accept & LICTOR_EXEC_DENY)
+			return LICTOR_WHY_EXEC_DENY;
+		if (identity & LICTOR_EXEC_DENY)
+			return LICTOR_WHY_OBJECT;
+		if (a->flags & ACCESS_HASHED) {
+			if (a->hash_rights & LICTOR_EXEC_DENY)
+				return LICTOR_WHY_HASH_DENY;
+			if (a->hash_rights & LICTOR_EXEC)
+				return 0;
+		}
+	}
+	if (need & NEED_EXEC) {
+		if ((s->flags & LICTOR_HAS_EXEC) && !(accept & LICTOR_EXEC))
+			return LICTOR_WHY_NOT_EXEC;
+		if ((s->flags & LICTOR_UNDECIDED_DENY) && !(accept & LICTOR_EXEC))
+			return LICTOR_WHY_UNDECIDED;
+	}
+	if (need & NEED_LIBRARY) {
+		if ((s->flags & LICTOR_HAS_LIBRARIES) && !(accept & (LICTOR_LIBRARY | LICTOR_EXEC)))
+			return LICTOR_WHY_NOT_LIBRARY;
+		/* The loader, run by hand, executes what it maps. */
+		if ((s->label_flags & LICTOR_LOADER) && (s->flags & LICTOR_HAS_EXEC) &&
+		    !(s->flags & LICTOR_HAS_LIBRARIES) && !(accept & LICTOR_EXEC))
+			return LICTOR_WHY_NOT_EXEC;
+	}
+	if ((need & NEED_UNIX) && (s->flags & LICTOR_HAS_UNIX) && !(accept & LICTOR_UNIX))
+		return LICTOR_WHY_NOT_UNIX;
+	return 0;
+}
+
+static __always_inline u32 class_below(u32 state)
+{
+	/* The state after one more '/', then its move class. */
+	u32 at = state + 1 + '/';
+	struct lictor_cell *cell = bpf_map_lookup_elem(&cells, &at);
+	u32 next = 0xffffffff;
+	if (cell && cell->check == state) {
+		next = cell->next;
+	} else {
+		cell = bpf_map_lookup_elem(&cells, &state);
+		if (cell)
+			next = cell->dflt;
+	}
+	cell = bpf_map_lookup_elem(&cells, &next);
+	return cell ? cell->accept >> 8 : 0xffffffff;
+}
+
+/* Path of one end, and its rights. Writes before `end`. */
+__noinline int rights_of(struct subject *s, struct walked *out, u64 dentry, u64 mnt, u64 place)
+{
+	if (!s || !out)
+		return 1;
+	u32 slot = place >> 32;
+	out->accept = 0;
+	out->class = 0;
+	out->status = walk_path(slot, dentry, mnt, (u32)place, s->flags & LICTOR_HAS_IDENTITIES ? s->policy : 0);
+	struct lictor_scratch *buf = scratch_at(slot);
+	if (!buf)
+		return 0;
+	out->identity = buf->walk.identity;
+	out->pos = buf->walk.pos;
+	if (out->status)
+		return 0;
+	struct matching m = {.end = (u32)place, .dead = s->dead, .slot = slot};
+	u32 accept = match_path(&m, out->pos, s->start);
+	if (m.broken)
+		out->status = WALK_BROKEN;
+	out->accept = accept & 0xff;
+	out->class = class_below(buf->state);
+	return 0;
+}
+
+/* An abstract unix name: no tree, only bytes. */
+__noinline int rights_of_name(struct subject *s, struct walked *out, u64 name, u64 len, u64 place)
+{
+	if (!s || !out)
+		return 1;
+	s32 slot = place >> 32;
+	struct lictor_scratch *buf = scratch_at(slot);
+	out->status = WALK_BROKEN;
+	out->pos = LICTOR_SCRATCH_TOP;
+	if (!buf)
+		return 0;
+	if (len > 127) {
+		out->status = WALK_TOO_LONG;
+		return 0;
+	}
+	u32 pos = LICTOR_SCRATCH_TOP - 128;
+	if (len && bpf_probe_read_kernel(&buf->data[pos + 1], len & 127, (void *)name))
+		return 0;
+	buf->data[pos] = '@';
+	struct matching m = {.end = pos + 1 + len, .dead = s->dead, .slot = slot};
+	out->accept = match_path(&m, pos, s->start) & 0xff;
+	out->status = m.broken ? WALK_BROKEN : 0;
+	out->identity = 0;
+	out->pos = pos;
+	out->class = pos + 1 + len; /* where the name ends */
+	return 0;
+}
+
+/* First sight of this object by this session? */
+static __always_inline bool first_sight(struct subject *s, struct access *a)
+{
+	struct lictor_seen_key key = {.session = s->session, .ino = a->ino, .dev = a->dev, .op = a->op | (a->kind << 8)};
+	if (bpf_map_lookup_elem(&seen, &key))
+		return false;
+	u32 one = 1;
+	bpf_map_update_elem(&seen, &key, &one, 0);
+	return true;
+}
+
+/*
+ * The verdict over an access. 1: the hook returns EPERM. Reports what has to be reported.
+ */
+__noinline int judge(struct subject *s, struct access *a)
+{
+	u32 reason = 0, tier = LICTOR_TIER_POLICY, end = LICTOR_SCRATCH_TOP;
+
+	if (!s || !a)
+		return 1;
+	u32 enforced = s->flags & LICTOR_ENFORCE;
+	s32 slot = scratch_take();
+	if (slot < 0) {
+		struct facts f = {.kind = a->kind, .op = a->op, .reason = LICTOR_WHY_INTERNAL, .detail = a->detail};
+		return settle(s, &f);
+	}
+	struct lictor_scratch *buf = scratch_at(slot);
+	if (!buf)
+		return 1;
+	struct walked *one = &buf->near, *two = &buf->far;
+	__builtin_memset(one, 0, sizeof(*one));
+	__builtin_memset(two, 0, sizeof(*two));
+	one->pos = end;
+	if (a->need == NEED_FLOOR) {
+		reason = LICTOR_WHY_FLOOR;
+		tier = LICTOR_TIER_FLOOR;
+	} else if (!s->policy) {
+		reason = LICTOR_WHY_NO_POLICY;
+	} else if (heart_stopped(false)) {
+		reason = LICTOR_WHY_HEARTBEAT;
+		tier = LICTOR_TIER_HEARTBEAT;
+	}
+	u64 place = ((u64)slot << 32);
+	if (a->dentry2) { /* the far end is written first, so that the near one stands before it */
+		rights_of(s, two, a->dentry2, a->mnt2, place | end);
+		if (!two->status)
+			end = two->pos;
+		if (!reason)
+			reason = why(s, a, two->accept, two->identity, two->status, a->need2);
+	}
+	u32 tail = end;
+	if (a->flags & ACCESS_ABSTRACT) {
+		rights_of_name(s, one, a->dentry, a->mnt, place);
+		tail = one->class;
+	} else {
+		rights_of(s, one, a->dentry, a->mnt, place | end);
+	}
+	if (!reason)
+		reason = why(s, a, one->accept, one->identity, one->status, a->need);
+	if (!reason && a->dentry2 && !one->status && !two->status) {
+		if ((s->flags & LICTOR_HAS_READ) && (two->accept & LICTOR_READ) && !(one->accept & LICTOR_READ))
+			reason = LICTOR_WHY_WIDEN;
+		else if (((one->accept | one->identity) & LICTOR_EXEC_DENY) && !(two->accept & LICTOR_EXEC_DENY))
+			reason = LICTOR_WHY_WIDEN; /* under its new name it could be run */
+		else if ((a->flags & ACCESS_DIRECTORY) && one->class != two->class)
+			reason = LICTOR_WHY_MOVE;
+	}
+
+	bool report = true;
+	if (!reason) {
+		/* Internal mounts: also the layers below an overlay, whose files were judged by their own names. */
+		if ((a->flags & ACCESS_SILENT) || one->status == WALK_INTERNAL)
+			report = false;
+		else if (a->flags & ACCESS_QUIET)
+			report = (s->flags & LICTOR_REPORT_READS) && first_sight(s, a);
+	}
+	if (report) {
+		u32 pos = one->pos, total_end = a->dentry2 ? LICTOR_SCRATCH_TOP : tail;
+		if (one->status)
+			pos = end;
+		if (pos < sizeof(struct lictor_event) + 8)
+			pos = sizeof(struct lictor_event) + 8; /* walk_step kept this room; for the verifier */
+		u32 head = (pos - sizeof(struct lictor_event)) & ~7U & SCRATCH_MASK;
+		struct lictor_event *e = (void *)&buf->data[head];
+		__builtin_memset(e, 0, sizeof(*e));
+		event_subject(e, s);
+		e->kind = a->kind;
+		e->op = a->op;
+		e->tier = tier;
+		e->reason = reason;
+		e->rights = one->accept | (one->identity << 8) | (two->accept << 16);
+		e->action = reason ? LICTOR_ACTION_DENY : LICTOR_ALLOW;
+		e->enforced = enforced ? 1 : 0;
+		e->detail = a->detail;
+		if (a->flags & ACCESS_HASHED)
+			e->hash = a->hash_rights ? (a->hash_rights >> 8) + 1 : 0;
+		e->path_off = pos - head;
+		e->path_len = (a->dentry2 ? end : tail) - pos;
+		e->path2_len = a->dentry2 ? LICTOR_SCRATCH_TOP - end : 0;
+		u32 size = total_end - head;
+		e->size = size;
+		e->latency_ns = bpf_ktime_get_ns() - s->began;
+		session_count(s, reason != 0);
+		count(LICTOR_COUNT_EVENTS);
+		if (size > LICTOR_SCRATCH_TOP)
+			size = LICTOR_SCRATCH_TOP;
+		long lost = reason ? bpf_ringbuf_output(&denials, e, size, 0) : bpf_ringbuf_output(&events, e, size, 0);
+		if (lost)
+			count(LICTOR_COUNT_LOST_RING);
+	}
+	scratch_give(slot);
+	return reason && enforced;
+}
+
+#endif

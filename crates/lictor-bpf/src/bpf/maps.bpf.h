@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Every map: who writes it, and the reason for its size. */
+#ifndef LICTOR_MAPS_H
+#define LICTOR_MAPS_H
+
+/* The subject: is this task governed, by which session. Written by the daemon on a session's first task, copied at
+ * every fork; freed with the task, so no number is ever reused under a wrong name. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct lictor_label);
+} task_labels SEC(".maps");
+
+/* Which session made a socket; cloned to the sockets that a listener accepts. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct lictor_label);
+} socket_labels SEC(".maps");
+
+/* Governed threads by number, for two questions that task storage cannot answer: whose is /proc/N, and, before 6.2,
+ * whose is a task whose storage is busy. Written at fork and exit. A full map fails the fork. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, u32);
+	__type(value, struct lictor_label);
+} governed_threads SEC(".maps");
+
+/* slot -> the compiled policy in force. The daemon replaces the inner map: one pointer, switched at once. */
+struct lictor_policy_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct lictor_policy);
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, LICTOR_SESSIONS);
+	__type(key, u32);
+	__array(values, struct lictor_policy_map);
+} policies SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LICTOR_SESSIONS);
+	__type(key, u32);
+	__type(value, struct lictor_session);
+} sessions SEC(".maps");
+
+/* All automata, each in an extent of its own; the daemon sets max_entries before load and fills them through mmap. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1048576);
+	__type(key, u32);
+	__type(value, struct lictor_cell);
+} cells SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1048576);
+	__type(key, struct lictor_network_key);
+	__type(value, struct lictor_network);
+} networks SEC(".maps");
+
+/* 65,536 bits each: any set of ports is exact. Not preallocated, so the limit costs nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, struct lictor_ports);
+} ports SEC(".maps");
+
+/* Objects that a rule names, by what they are. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1048576);
+	__type(key, struct lictor_identity_key);
+	__type(value, u32);
+} identities SEC(".maps");
+
+/* One bit an inode number that stands in `identities`, so that almost every directory on a path costs one load. */
+#define LICTOR_BLOOM_WORDS 1024
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, LICTOR_BLOOM_WORDS);
+	__type(key, u32);
+	__type(value, u64);
+} identity_bloom SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1048576);
+	__type(key, struct lictor_hash_key);
+	__type(value, u32); /* LICTOR_EXEC or LICTOR_EXEC_DENY, and its place in the policy's list above the low byte */
+} hashes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct lictor_control);
+} control SEC(".maps");
+
+/* Two rings, so that a flood of ordinary events cannot hide a denial. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} events SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} denials SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LICTOR_COUNTERS);
+	__type(key, u32);
+	__type(value, u64);
+} counters SEC(".maps");
+
+/* Buffers to write a path in. Not a per-CPU value: a program can be preempted by another task on the same CPU that
+ * runs the same program, and would find its path overwritten by somebody else's. Each is taken and given back with an
+ * atomic flag; the daemon sets max_entries to LICTOR_SCRATCH_PER_CPU for each CPU. */
+/* The window of struct dentry that a step of the climb needs: neighbours in every kernel so far (features.rs checks). */
+struct dentry_window {
+	u64 parent;
+	u64 hash_len;
+	u64 name;
+	u64 inode;
+};
+struct walk { /* the climb of path.bpf.h; here because the stack has 512 bytes for all */
+	u64 dentry;
+	u64 mnt; /* struct mount */
+	u64 mnt_root;
+	u64 top; /* where the climb ended, struct mount */
+	u32 pos;
+	u32 status;
+	u32 done;
+	u32 policy;   /* 0: do not look at identities */
+	u32 identity; /* rights found by object */
+	u32 leaf;     /* first step */
+	u64 up[2];    /* mnt_parent, mnt_mountpoint: neighbours too */
+	struct dentry_window window;
+};
+struct walked { /* what is known of one end of an access */
+	u32 accept;
+	u32 identity;
+	u32 status;
+	u32 class;
+	u32 pos;
+	u32 pad;
+};
+struct lictor_scratch {
+	u32 used;
+	u32 pos;   /* where the automaton is, */
+	u32 state; /* and in which state */
+	u32 pad;
+	struct walk walk;
+	struct walked near;
+	struct walked far;
+	/* Used up to TOP + TAIL. The rest is never touched: it is there because the verifier adds the largest offset to
+	 * the largest length and does not know that their sum is bounded. */
+	u8 data[2 * LICTOR_SCRATCH_TOP + LICTOR_SCRATCH_TAIL];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LICTOR_SCRATCH_PER_CPU);
+	__type(key, u32);
+	__type(value, struct lictor_scratch);
+} scratch SEC(".maps");
+
+/* Allowed reads already reported, so that a session that reads one file a thousand times says so once. */
+struct lictor_seen_key {
+	u64 session;
+	u64 ino;
+	u32 dev;
+	u32 op;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct lictor_seen_key);
+	__type(value, u32);
+} seen SEC(".maps");
+
+/* Ids of our own maps, programs and links, for the guard. Written by the daemon after load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u64); /* kind (1 map, 2 program, 3 link) << 32 | id */
+	__type(value, u32);
+} own_objects SEC(".maps");
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Processes: the label's inheritance, the tree, and what one process does to another.
+ *
+ * Sees:     fork (before the child can run), exit, changes of identity; signals, tracing, scheduling and limits of
+ *           other tasks.
+ * Enforces: the label is never shed; a session's processes act on each other and on nobody else (interface 3.5).
+ * Answers:  evasions 55-58, 60, 63-68, 72, 74, 105, 113, 114, 116, 117, 132.
+ */
+#include "core.bpf.h"
+
+#define CLONE_THREAD 0x10000
+#define CLONE_INTO_CGROUP 0x200000000ULL
+
+/* Inherits from the real creator (evasion 64: CLONE_PARENT), for threads and the kernel's helpers (io_uring workers)
+ * too. Without a label the fork fails. */
+SEC("lsm/task_alloc")
+int BPF_PROG(lictor_task_alloc, struct task_struct *task, unsigned long clone_flags)
+{
+	struct lictor_label mine;
+	struct task_struct *current = bpf_get_current_task_btf();
+
+	if (!label_of(current, &mine))
+		return 0;
+	if (!(mine.flags & LICTOR_GOVERNED)) {
+		/* The daemon's threads are the daemon; programs that it starts are not. */
+		if (!(clone_flags & CLONE_THREAD))
+			return 0;
+		struct lictor_label *daemon =
+			bpf_task_storage_get(&task_labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (daemon)
+			*daemon = mine;
+		return 0;
+	}
+	if (clone_flags & CLONE_INTO_CGROUP) {
+		struct subject s;
+		if (!governed(&s))
+			return 0;
+		int denied = floor_deny(&s, LICTOR_EV_PRIVILEGE, LICTOR_PRIV_CGROUP, 0, 0);
+		if (denied)
+			return VERDICT(denied);
+	}
+	struct lictor_label *child = bpf_task_storage_get(&task_labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!child) {
+		count(LICTOR_COUNT_INTERNAL);
+		return VERDICT(1);
+	}
+	*child = mine;
+	return 0;
+}
+
+static __always_inline void process_event(u16 op, u32 detail, u32 detail2)
+{
+	struct subject s;
+
+	if (!governed(&s))
+		return;
+	struct facts f = {.kind = LICTOR_EV_PROCESS, .op = op, .detail = detail, .detail2 = detail2};
+	settle(&s, &f);
+}
+
+/* The child has its numbers and cannot run yet. Counts it; a session is over when its last thread is. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(lictor_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct lictor_label *label = bpf_task_storage_get(&task_labels, child, 0, 0);
+
+	if (!label || !(label->flags & LICTOR_GOVERNED))
+		return 0;
+	u32 tid = child->pid, slot = label->slot;
+	struct lictor_label copy = *label;
+	if (bpf_map_update_elem(&governed_threads, &tid, &copy, 0))
+		count(LICTOR_COUNT_INTERNAL);
+	struct lictor_session *session = bpf_map_lookup_elem(&sessions, &slot);
+	if (session && session->id == copy.session)
+		__sync_fetch_and_add(&session->tasks, 1);
+	if (child->pid == child->tgid)
+		process_event(LICTOR_PROC_FORK, 0, tid);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(lictor_exit, struct task_struct *task)
+{
+	struct lictor_label *label = bpf_task_storage_get(&task_labels, task, 0, 0);
+
+	if (!label || !(label->flags & LICTOR_GOVERNED))
+		return 0;
+	u32 tid = task->pid, slot = label->slot;
+	struct lictor_label copy = *label;
+	if (task->pid == task->tgid)
+		process_event(LICTOR_PROC_EXIT, task->exit_code, tid);
+	bpf_map_delete_elem(&governed_threads, &tid);
+	struct lictor_session *session = bpf_map_lookup_elem(&sessions, &slot);
+	if (session && session->id == copy.session && __sync_fetch_and_add(&session->tasks, -1) == 1) {
+		struct lictor_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+		if (e) { /* when it is lost, the daemon finds the count at 0 by itself */
+			__builtin_memset(e, 0, sizeof(*e));
+			e->size = sizeof(*e);
+			e->kind = LICTOR_EV_SESSION_END;
+			e->session = copy.session;
+			e->slot = slot;
+			e->time_ns = bpf_ktime_get_ns();
+			bpf_ringbuf_submit(e, 0);
+		}
+	}
+	return 0;
+}
+
+/* Recorded, not denied: the label stays through sudo and setuid programs, so a new identity wins nothing (evasion 74). */
+SEC("lsm/task_fix_setuid")
+int BPF_PROG(lictor_task_fix_setuid, struct cred *new, const struct cred *old, int flags)
+{
+	if (new->uid.val != old->uid.val || new->euid.val != old->euid.val)
+		process_event(LICTOR_PROC_SETUID, new->euid.val, 0);
+	return 0;
+}
+
+/* A number in another session, or nobody's: a task that we do not govern. */
+static __always_inline bool foreign(struct subject *s, struct task_struct *task)
+{
+	if (!governed(s))
+		return false;
+	return !same_session(task, s);
+}
+
+/* With self_protection the daemon is ended by itself and by PID 1, and by nobody else. */
+static __always_inline bool protected_daemon(struct task_struct *task)
+{
+	struct lictor_label label;
+	return guarded() && label_of(task, &label) && (label.flags & LICTOR_DAEMON);
+}
+
+#define PTRACE_MODE_ATTACH 2
+#define PTRACE_MODE_NOAUDIT 4
+
+/* Evasions 55, 57, 58: attach, process_vm_*, pidfd_getfd, kcmp, /proc/N/{mem,environ,maps,fd,root,cwd}. */
+SEC("lsm/ptrace_access_check")
+int BPF_PROG(lictor_ptrace_access_check, struct task_struct *child, unsigned int mode)
+{
+	struct subject s;
+
+	if (!foreign(&s, child))
+		return VERDICT((mode & PTRACE_MODE_ATTACH) && protected_daemon(child));
+	if (s.privileges & LICTOR_PRIV_PTRACE)
+		return 0;
+	if (mode & PTRACE_MODE_NOAUDIT) /* ps and top look at everybody */
+		return VERDICT(s.flags & LICTOR_ENFORCE);
+	return VERDICT(floor_deny(&s, LICTOR_EV_PROCESS, LICTOR_PROC_TRACE, mode, child->tgid));
+}
+
+/* Evasion 56: the child asks to be traced by a parent who is not of the session. */
+SEC("lsm/ptrace_traceme")
+int BPF_PROG(lictor_ptrace_traceme, struct task_struct *parent)
+{
+	struct subject s;
+
+	if (!foreign(&s, parent) || (s.privileges & LICTOR_PRIV_PTRACE))
+		return 0;
+	return VERDICT(floor_deny(&s, LICTOR_EV_PROCESS, LICTOR_PROC_TRACE, 0, parent->tgid));
+}
+
+/* Evasions 60, 113, 114. */
+SEC("lsm/task_kill")
+int BPF_PROG(lictor_task_kill, struct task_struct *p, struct kernel_siginfo *info, int sig)
+{
+	struct subject s;
+
+	if (sig == 0)
+		return 0; /* asks whether it lives */
+	if (!foreign(&s, p))
+		return VERDICT(protected_daemon(p));
+	return VERDICT(floor_deny(&s, LICTOR_EV_PROCESS, LICTOR_PROC_SIGNAL, sig, p->tgid));
+}
+
+#define FOREIGN_TASK_HOOK(hook)                                                                                        \
+	SEC("lsm/" #hook)                                                                                              \
+	int BPF_PROG(lictor_##hook, struct task_struct *p)                                                             \
+	{                                                                                                              \
+		struct subject s;                                                                                      \
+		if (!foreign(&s, p))                                                                                   \
+			return VERDICT(protected_daemon(p));                                                           \
+		return VERDICT(floor_deny(&s, LICTOR_EV_PRIVILEGE, LICTOR_PRIV_RESOURCE, 0, p->tgid));                 \
+	}
+
+/* Evasions 116, 117: starving others. */
+FOREIGN_TASK_HOOK(task_setrlimit)
+FOREIGN_TASK_HOOK(task_setscheduler)
+FOREIGN_TASK_HOOK(task_setnice)
+FOREIGN_TASK_HOOK(task_setioprio)
+FOREIGN_TASK_HOOK(task_movememory)
+
+/* Evasion 42: a false /proc/self/exe, for whoever goes by it. This hook's "not mine" is ENOSYS, not 0. */
+#define PR_SET_MM 35
+#define ENOSYS 38
+
+SEC("lsm/task_prctl")
+int BPF_PROG(lictor_task_prctl, int option)
+{
+	struct subject s;
+	int verdict = -ENOSYS;
+
+	if (option == PR_SET_MM && governed(&s) &&
+	    floor_deny(&s, LICTOR_EV_PRIVILEGE, LICTOR_PRIV_DISGUISE, option, 0))
+		verdict = -EPERM;
+	asm volatile("" : "+r"(verdict));
+	if (verdict == -EPERM)
+		return -EPERM;
+	return -ENOSYS;
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The process tree: who runs what, and whose child it is. Fed with forks, executions and exits; asked for the facts of
+//! one process. Processes are known by number and start time, so a number that is used again is somebody else.
+
+use std::collections::{HashMap, VecDeque};
+
+/// A process, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProcessKey {
+    pub pid: u32,
+    /// Start of its first thread, nanoseconds of CLOCK_BOOTTIME.
+    pub start_ns: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessFacts {
+    pub ppid: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub exe: Option<Vec<u8>>,
+    pub args: Vec<Vec<u8>>,
+    pub cwd: Option<Vec<u8>>,
+    pub session: u64,
+}
+
+/// Exited processes are kept for a while: events of their last moments, and of their children, come later.
+const EXITED_KEPT: usize = 4096;
+
+#[derive(Default, Debug)]
+pub struct ProcessTree {
+    alive: HashMap<u32, (u64, ProcessFacts)>,
+    exited: HashMap<ProcessKey, ProcessFacts>,
+    order: VecDeque<ProcessKey>,
+}
+
+impl ProcessTree {
+    /// A process was seen acting; what is not known about it yet is inherited from its parent.
+    pub fn seen(&mut self, key: ProcessKey, session: u64, ppid: u32, uid: u32, gid: u32) {
+        if let Some((start, facts)) = self.alive.get_mut(&key.pid)
+            && *start == key.start_ns
+        {
+            (facts.ppid, facts.uid, facts.gid) = (ppid, uid, gid);
+            return;
+        }
+        let mut facts = match self.alive.get(&ppid) {
+            Some((_, parent)) if parent.session == session => parent.clone(),
+            _ => ProcessFacts::default(),
+        };
+        (facts.ppid, facts.uid, facts.gid, facts.session) = (ppid, uid, gid, session);
+        self.alive.insert(key.pid, (key.start_ns, facts));
+    }
+
+    /// A fork: the child runs what its parent runs. Its start is filled in when it first acts.
+    pub fn executed(&mut self, key: ProcessKey, exe: Vec<u8>, args: Vec<Vec<u8>>, cwd: Option<Vec<u8>>) {
+        if let Some((start, facts)) = self.alive.get_mut(&key.pid)
+            && *start == key.start_ns
+        {
+            facts.exe = Some(exe);
+            facts.args = args;
+            if cwd.is_some() {
+                facts.cwd = cwd;
+            }
+        }
+    }
+
+    pub fn exited(&mut self, key: ProcessKey) {
+        if let Some((start, facts)) = self.alive.remove(&key.pid) {
+            let key = ProcessKey { pid: key.pid, start_ns: start };
+            self.exited.insert(key, facts);
+            self.order.push_back(key);
+            if self.order.len() > EXITED_KEPT
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.exited.remove(&oldest);
+            }
+        }
+    }
+
+    pub fn get(&self, key: ProcessKey) -> Option<&ProcessFacts> {
+        match self.alive.get(&key.pid) {
+            Some((start, facts)) if *start == key.start_ns => Some(facts),
+            _ => self.exited.get(&key),
+        }
+    }
+
+    /// The process that has this number now.
+    pub fn running(&self, pid: u32) -> Option<&ProcessFacts> {
+        self.alive.get(&pid).map(|(_, facts)| facts)
+    }
+
+    /// All live processes of a session, by number.
+    pub fn of_session(&self, session: u64) -> Vec<(u32, &ProcessFacts)> {
+        let mut found: Vec<_> = self
+            .alive
+            .iter()
+            .filter(|(_, (_, facts))| facts.session == session)
+            .map(|(pid, (_, facts))| (*pid, facts))
+            .collect();
+        found.sort_unstable_by_key(|(pid, _)| *pid);
+        found
+    }
+
+    pub fn forget_session(&mut self, session: u64) {
+        self.alive.retain(|_, (_, facts)| facts.session != session);
+        self.exited.retain(|_, facts| facts.session != session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(pid: u32, start_ns: u64) -> ProcessKey {
+        ProcessKey { pid, start_ns }
+    }
+
+    #[test]
+    fn a_child_runs_what_its_parent_runs_until_it_executes() {
+        let mut tree = ProcessTree::default();
+        tree.seen(key(10, 1), 7, 1, 0, 0);
+        tree.executed(key(10, 1), b"/bin/sh".to_vec(), vec![b"sh".to_vec()], Some(b"/srv".to_vec()));
+        tree.seen(key(11, 2), 7, 10, 0, 0);
+        assert_eq!(tree.get(key(11, 2)).unwrap().exe.as_deref(), Some(&b"/bin/sh"[..]));
+        tree.executed(key(11, 2), b"/bin/ls".to_vec(), vec![b"ls".to_vec()], None);
+        let facts = tree.get(key(11, 2)).unwrap();
+        assert_eq!((facts.exe.as_deref(), facts.cwd.as_deref()), (Some(&b"/bin/ls"[..]), Some(&b"/srv"[..])));
+    }
+
+    #[test]
+    fn a_number_that_is_used_again_is_somebody_else() {
+        let mut tree = ProcessTree::default();
+        tree.seen(key(10, 1), 7, 1, 0, 0);
+        tree.executed(key(10, 1), b"/bin/sh".to_vec(), vec![], None);
+        tree.exited(key(10, 1));
+        tree.seen(key(10, 9), 8, 1, 5, 5);
+        assert_eq!(tree.get(key(10, 9)).unwrap().exe, None);
+        assert_eq!(tree.get(key(10, 1)).unwrap().exe.as_deref(), Some(&b"/bin/sh"[..]));
+    }
+
+    #[test]
+    fn the_exited_are_forgotten_in_their_order() {
+        let mut tree = ProcessTree::default();
+        for pid in 0..=EXITED_KEPT as u32 {
+            tree.seen(key(pid, 1), 7, 1, 0, 0);
+            tree.exited(key(pid, 1));
+        }
+        assert_eq!(tree.get(key(0, 1)), None);
+        assert!(tree.get(key(1, 1)).is_some());
+        tree.forget_session(7);
+        assert_eq!(tree.get(key(1, 1)), None);
+    }
+}

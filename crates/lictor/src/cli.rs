@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line: every command, option and help text.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+use lictor_api::control::Mode;
+use lictor_api::event::Kind;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Runs AI agents under a policy that the Linux kernel enforces.
+#[derive(Debug, Parser)]
+#[command(name = "lictor", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    after_help = "Example: sudo lictor run -- bash\n         lictor events --denied\n         lictor explain EVENT_ID"
+)]
+pub(crate) struct Cli {
+    /// The control socket of lictord [default: what the settings say]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+    /// The settings file [default: /etc/lictor/lictord.yaml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a command, and everything it starts, as a governed session
+    Run(RunArgs),
+    /// Show what happened
+    Events(EventsArgs),
+    /// Explain one event: why, by which line, and the line that would change it
+    Explain(ExplainArgs),
+    /// Show sessions and their process trees
+    Ps(PsArgs),
+    /// Check policies, or try them on recorded events
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Show whether Lictor enforces, and its counters
+    Status(StatusArgs),
+    /// Show each thing this host must have, and the step that mends what is missing
+    Doctor(DoctorArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Check policy files; prints FILE:LINE:COLUMN: message for each problem
+    Check(CheckArgs),
+    /// Show what a policy would have said of recorded events; changes nothing
+    Test(TestArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sudo lictor run -- claude
+         sudo lictor run --policy policy.yaml --agent coder --user \"$USER\" -- make test
+
+Exit status: that of CMD; 128+N when signal N ended it; 126 CMD may not be executed; 127 CMD was not
+found; 125 Lictor itself failed, and CMD was not started.")]
+pub(crate) struct RunArgs {
+    /// The agent, as the policy names it, or a built-in profile [default: the only agent of --policy, else `default`]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Govern this session by this policy file (with a running lictord: root only)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// The directory of rules
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: Option<PathBuf>,
+    /// Deny, or only record what would have been denied [default: what the policy says]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub(crate) mode: Option<ModeArg>,
+    /// Run the command as this user (root only)
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Write every event of the session to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
+    /// Leave out the line about denials at the end
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = false, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor events --denied --since 10m
+         lictor events --follow --json --kind network,exec
+         lictor events --file session.jsonl")]
+pub(crate) struct EventsArgs {
+    /// Go on with new events as they come
+    #[arg(long, short, conflicts_with = "file")]
+    pub(crate) follow: bool,
+    /// One JSON object a line, as recorded
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only this session
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// Only this agent
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Only these kinds: exec, file, network, process, memory, privilege, lost
+    #[arg(long, value_name = "K,...", value_delimiter = ',')]
+    pub(crate) kind: Vec<Kind>,
+    /// Only what was denied, or would have been in mode monitor
+    #[arg(long)]
+    pub(crate) denied: bool,
+    /// Only what is younger than this: 30s, 10m, 2h, 1d
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) since: Option<SignedDuration>,
+    /// Only the last N
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Read this file of events instead of asking lictord
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor explain 01JZ3Q6K0M6Q2N8W0V4T5X7Y9Z
+         lictor explain --file session.jsonl 01JZ3Q6K0M6Q2N8W0V4T5X7Y9Z")]
+pub(crate) struct ExplainArgs {
+    /// The event's id, as `lictor events` shows it
+    #[arg(value_name = "EVENT_ID")]
+    pub(crate) id: String,
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Look for the event in this file instead of asking lictord
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor ps\n         lictor ps --json")]
+pub(crate) struct PsArgs {
+    /// One JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor policy check /etc/lictor/policy.yaml")]
+pub(crate) struct CheckArgs {
+    /// The policy files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor policy test new.yaml --events session.jsonl")]
+pub(crate) struct TestArgs {
+    /// The policy to try
+    #[arg(value_name = "FILE")]
+    pub(crate) policy: PathBuf,
+    /// Recorded events, one JSON object a line
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub(crate) events: PathBuf,
+    /// The agent to judge by [default: each event's own, else the policy's only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// What ${HOME} stands for [default: $HOME]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// What ${USER} stands for [default: $USER]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<OsString>,
+    /// What ${CWD} stands for [default: the first recorded working directory of the session]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<PathBuf>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor status\n         lictor status --json
+
+Exit status: 0 when lictord is ENFORCING or MONITORING; 1 when it is DEGRADED or does not answer.")]
+pub(crate) struct StatusArgs {
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sudo lictor doctor\n         sudo lictor doctor --json
+
+Exit status: 0 when this host can enforce; 1 otherwise.")]
+pub(crate) struct DoctorArgs {
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModeArg {
+    Enforce,
+    Monitor,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Enforce => Self::Enforce,
+            ModeArg::Monitor => Self::Monitor,
+        }
+    }
+}
+
+/// `10m`, `1h 30m`, `2d`.
+fn parse_duration(text: &str) -> Result<SignedDuration, String> {
+    let wrong = || format!("`{text}` is no duration: write it like 30s, 10m, 2h or 1d");
+    let span: Span = text.parse().map_err(|_| wrong())?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    if duration.is_negative() { Err(wrong()) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_people_do() {
+        let seconds = |text: &str| parse_duration(text).map(|duration| duration.as_secs());
+        assert_eq!(seconds("10m"), Ok(600));
+        assert_eq!(seconds("1h 30m"), Ok(5400));
+        assert_eq!(seconds("2d"), Ok(172_800));
+        for wrong in ["", "10", "-5m", "1mo", "soon"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn run_leaves_the_commands_own_options_alone() {
+        for line in ["lictor run --quiet ls -l --events x", "lictor run --quiet -- ls -l --events x"] {
+            let Command::Run(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!("{line}") };
+            assert!(args.quiet && args.events.is_none());
+            assert_eq!(args.command, ["ls", "-l", "--events", "x"]);
+        }
+        for wrong in ["lictor run", "lictor run --mode soft ls", "lictor run --nonsense ls"] {
+            assert!(Cli::try_parse_from(wrong.split(' ')).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn kinds_are_a_list_of_known_words() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        let Command::Events(args) = parse("lictor events --kind exec,file --kind lost").unwrap().command else {
+            panic!()
+        };
+        assert_eq!(args.kind, [Kind::Exec, Kind::File, Kind::Lost]);
+        let error = parse("lictor events --kind exce").unwrap_err().to_string();
+        assert!(error.contains("exec, file, network"), "{error}");
+        assert!(parse("lictor events --follow --file x").is_err());
+    }
+}

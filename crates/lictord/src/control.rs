@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The control socket. Who may talk: root and members of the group `lictor`, and nobody who is governed, whatever he is.
+
+use std::fs::Permissions;
+use std::io::{BufReader, BufWriter};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use lictor_api::bytes::unescape;
+use lictor_api::control::{
+    EventFilter, Mode, Pong, Reloaded, Reply, Request, SessionInfo, StartSession, Started, Summary, TaskInfo, VERSION,
+};
+use lictor_api::event::Event;
+use lictor_api::log::EventLog;
+use lictor_api::{bytes, explain, wire};
+use lictor_bpf::PidFd;
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::{Gid, Group, Uid, chown};
+
+use crate::daemon::Daemon;
+use crate::session::{Record, session_name};
+
+pub(crate) fn listen(daemon: &Daemon) -> Result<UnixListener> {
+    let path = &daemon.settings.control;
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace {}", path.display()));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    let group = Group::from_name("lictor").context("cannot look up the group `lictor`")?.map(|group| group.gid);
+    chown(path, Some(Uid::from_raw(0)), Some(group.unwrap_or(Gid::from_raw(0))))
+        .with_context(|| format!("cannot give {} to the group `lictor`", path.display()))?;
+    std::fs::set_permissions(path, Permissions::from_mode(if group.is_some() { 0o660 } else { 0o600 }))
+        .with_context(|| format!("cannot set the mode of {}", path.display()))?;
+    Ok(listener)
+}
+
+pub(crate) fn serve(daemon: &Arc<Daemon>, listener: &UnixListener) {
+    for stream in listener.incoming() {
+        match stream {
+            Ok(stream) => {
+                let daemon = Arc::clone(daemon);
+                let spawned = std::thread::Builder::new().name("client".into()).spawn(move || {
+                    if let Err(error) = client(&daemon, &stream) {
+                        tracing::debug!("a client went away: {error:#}");
+                    }
+                });
+                if let Err(error) = spawned {
+                    tracing::error!("cannot serve a client: {error}");
+                }
+            }
+            Err(error) => {
+                tracing::error!("cannot accept a client: {error}");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+}
+
+struct Peer {
+    pid: u32,
+    uid: u32,
+}
+
+fn peer(daemon: &Daemon, stream: &UnixStream) -> Result<Peer> {
+    let credentials = getsockopt(stream, sockopt::PeerCredentials).context("cannot tell who the client is")?;
+    let pid = u32::try_from(credentials.pid()).context("the client has no process")?;
+    // The hook on the socket refuses governed processes already; this is for one that handed its connection on.
+    if daemon.governs(&PidFd::open(pid)?)? {
+        bail!("governed processes may not talk to lictord");
+    }
+    Ok(Peer { pid, uid: credentials.uid() })
+}
+
+fn client(daemon: &Arc<Daemon>, stream: &UnixStream) -> Result<()> {
+    let mut writer = BufWriter::new(stream.try_clone()?);
+    let peer = match peer(daemon, stream) {
+        Ok(peer) => peer,
+        Err(error) => {
+            wire::write(&mut writer, &Reply::error(format!("{error:#}")))?;
+            return Ok(());
+        }
+    };
+    let mut reader = BufReader::new(stream);
+    let mut owned: Option<String> = None;
+    loop {
+        let request = match wire::read::<Request>(&mut reader) {
+            Ok(Some(request)) => request,
+            Ok(None) => break,
+            Err(error) => {
+                wire::write(&mut writer, &Reply::error(error))?;
+                break;
+            }
+        };
+        if let Request::Events { filter } = request {
+            events(daemon, &mut writer, filter)?;
+            continue;
+        }
+        let starts = matches!(request, Request::StartSession(_));
+        let reply = answer(daemon, &peer, request).unwrap_or_else(|error| Reply::error(format!("{error:#}")));
+        if let (true, Reply::Started(started)) = (starts, &reply) {
+            owned = Some(started.session.clone());
+        }
+        wire::write(&mut writer, &reply)?;
+    }
+    if daemon.private && owned.is_some() {
+        // The private daemon's one client has gone; what it started may live on, and stays governed until it ends.
+        while !daemon.lock().sessions.live.is_empty() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        daemon.stopping.store(true, Ordering::Release);
+    }
+    Ok(())
+}
+
+fn answer(daemon: &Daemon, peer: &Peer, request: Request) -> Result<Reply> {
+    Ok(match request {
+        Request::Ping { version } => {
+            ensure!(version == VERSION, "this lictord speaks version {VERSION} of the protocol, the client {version}");
+            Reply::Pong(Pong { version: VERSION, program: env!("CARGO_PKG_VERSION").into() })
+        }
+        Request::StartSession(start) => start_session(daemon, peer, start)?,
+        Request::WaitSession { session } => {
+            daemon.flush();
+            let number = number_of(&session)?;
+            let changing = daemon.lock();
+            let (events, denied) = match changing.sessions.live.get(&number) {
+                Some(session) => (session.recorded, session.denied),
+                None => {
+                    *changing.sessions.ended.get(&number).with_context(|| format!("there is no session {session}"))?
+                }
+            };
+            let lost = daemon.sensor.counters()?.lost_ring;
+            Reply::Summary(Summary { session, denied, events, lost })
+        }
+        Request::Explain { id } => {
+            let recent = daemon.recorder().find(&id).map(|event| Event::clone(&event));
+            let event = match recent {
+                Some(event) => Some(event),
+                None => EventLog::of_state(&daemon.settings.state).find(&id)?,
+            };
+            Reply::Explanation(Box::new(explain::explain(event.with_context(|| format!("there is no event {id}"))?)))
+        }
+        Request::Ps {} => Reply::Sessions(ps(daemon)?),
+        Request::Status {} => Reply::Status(Box::new(daemon.status()?)),
+        Request::Reload {} => {
+            ensure!(peer.uid == 0, "only root may reload the policy");
+            daemon.reload()?;
+            let changing = daemon.lock();
+            let agents = changing.policy.as_ref().map_or(0, |policy| policy.agents().count() as u64);
+            Reply::Reloaded(Reloaded {
+                policy: changing.policy.as_ref().map_or("built-in".into(), |policy| policy.file().to_owned()),
+                agents,
+                epoch: daemon.epoch.load(Ordering::Acquire),
+            })
+        }
+        Request::Events { .. } => bail!("events are a stream"),
+    })
+}
+
+fn number_of(session: &str) -> Result<u64> {
+    session
+        .strip_prefix("s-")
+        .and_then(|hex| u64::from_str_radix(hex, 16).ok())
+        .with_context(|| format!("`{session}` is not a session"))
+}
+
+/// The numbers of /proc/PID/stat and status that say whose child a process is and who owns it.
+fn parent_and_owner(pid: u32) -> Result<(u32, u32)> {
+    let status =
+        std::fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid} is gone"))?;
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .and_then(|rest| rest.split_whitespace().next())
+            .and_then(|number| number.parse::<u32>().ok())
+            .with_context(|| format!("/proc/{pid}/status has no {name}"))
+    };
+    Ok((field("PPid:")?, field("Uid:")?))
+}
+
+fn start_session(daemon: &Daemon, peer: &Peer, start: StartSession) -> Result<Reply> {
+    ensure!(
+        start.policy.is_none() || peer.uid == 0,
+        "--policy needs root: a session's own policy replaces the one that the owner of this machine wrote"
+    );
+    let mode_wanted = start.mode;
+    if mode_wanted != Some(Mode::Monitor) && !daemon.reasons().is_empty() {
+        bail!("lictord is DEGRADED and cannot enforce: {}", daemon.reasons().join("; "));
+    }
+    let task = PidFd::open(start.pid)?;
+    let (parent, owner) = parent_and_owner(start.pid)?;
+    ensure!(parent == peer.pid, "process {} is not a child of the client", start.pid);
+    ensure!(peer.uid == 0 || owner == peer.uid, "process {} belongs to somebody else", start.pid);
+    ensure!(!daemon.governs(&task)?, "process {} is governed already", start.pid);
+
+    let mut changing = daemon.lock();
+    let changing = &mut *changing;
+    let number = loop {
+        let number = (ulid::Ulid::new().random() & 0xffff_ffff) as u64;
+        if number != 0
+            && !changing.sessions.live.contains_key(&number)
+            && !changing.sessions.ended.contains_key(&number)
+        {
+            break number;
+        }
+    };
+    let record = Record {
+        number,
+        slot: 0,
+        agent: agent_name(
+            start.agent,
+            start.policy.as_ref().map(|policy| (policy.file.as_str(), policy.text.as_str())),
+        )?,
+        mode: start.mode,
+        policy: start.policy.map(|policy| (policy.file, policy.text)),
+        home: unescape(&start.home),
+        user: unescape(&start.user),
+        cwd: unescape(&start.cwd),
+        started: jiff::Timestamp::now().to_string(),
+        all_events: start.all_events,
+    };
+    let session = changing.sessions.start(&daemon.sensor, &task, start.pid, record, changing.policy.as_ref())?;
+    let started = Started {
+        session: session_name(number),
+        agent: session.record.agent.clone(),
+        mode: session.mode,
+        policy_source: session.source.clone(),
+    };
+    tracing::info!("session {} has started: agent {}, process {}", started.session, started.agent, start.pid);
+    Ok(Reply::Started(started))
+}
+
+/// `--agent`, or the only agent of the session's own policy, or `default`.
+fn agent_name(asked: Option<String>, policy: Option<(&str, &str)>) -> Result<String> {
+    if let Some(name) = asked {
+        return Ok(name);
+    }
+    if let Some((file, text)) = policy {
+        let parsed = lictor_engine::policy::parse(file, text.as_bytes())
+            .map_err(|problems| crate::session::problems_error(&problems))?;
+        let names: Vec<String> = parsed.agents().map(|agent| agent.name().to_owned()).collect();
+        return match names.as_slice() {
+            [only] => Ok(only.clone()),
+            names if names.iter().any(|name| name == "default") => Ok("default".into()),
+            names => bail!("{file}: which agent? Say --agent with one of: {}", names.join(", ")),
+        };
+    }
+    Ok("default".into())
+}
+
+fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
+    let changing = daemon.lock();
+    let mut sessions = Vec::new();
+    for session in changing.sessions.live.values() {
+        let tasks = changing
+            .tree
+            .of_session(session.record.number)
+            .into_iter()
+            .map(|(pid, facts)| TaskInfo {
+                pid,
+                ppid: Some(facts.ppid),
+                exe: facts.exe.as_deref().map(bytes::escape),
+                cmdline: (!facts.args.is_empty()).then(|| bytes::escape(&facts.args.join(&b' '))),
+                uid: Some(facts.uid),
+            })
+            .collect();
+        sessions.push(SessionInfo {
+            id: session.record.name(),
+            agent: session.record.agent.clone(),
+            mode: session.mode,
+            started: session.record.started.clone(),
+            policy: session.source.clone(),
+            tasks,
+            denied: session.denied,
+            events: session.recorded,
+        });
+    }
+    Ok(sessions)
+}
+
+fn events(daemon: &Daemon, writer: &mut BufWriter<UnixStream>, filter: EventFilter) -> Result<()> {
+    use std::io::Write as _;
+    if !filter.follow {
+        daemon.flush();
+        let (events, errors) = EventLog::of_state(&daemon.settings.state).select(&filter);
+        for error in errors {
+            tracing::warn!("{error}");
+        }
+        for event in events {
+            wire::write(writer, &Reply::Event(Box::new(event)))?;
+        }
+        wire::write(writer, &Reply::End(true))?;
+        return Ok(());
+    }
+    let (past, queue) = daemon.recorder().follow(filter);
+    for event in past {
+        wire::write(writer, &Reply::Event(Box::new(Event::clone(&event))))?;
+    }
+    writer.flush()?;
+    loop {
+        match queue.recv_timeout(Duration::from_millis(500)) {
+            Ok(event) => wire::write(writer, &Reply::Event(Box::new(Event::clone(&event))))?,
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) if !daemon.stopping.load(Ordering::Acquire) => {}
+            Err(_) => break,
+        }
+    }
+    wire::write(writer, &Reply::End(true))?;
+    Ok(())
+}

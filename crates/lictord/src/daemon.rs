@@ -1,0 +1,555 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The daemon: wiring only. What starts, in which order, and which thread does what.
+//!
+//! - the heart: tells the kernel every 500 ms that we live, and nothing else;
+//! - the ring thread: raw events to the tree, to words, to the record; collects ended sessions;
+//! - the control thread: a thread for each client;
+//! - the main thread waits for signals (SIGHUP: reload) and for changes of the policy file.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, Result, bail};
+use jiff::Timestamp;
+use lictor_api::control::{Hooks, Mode, State, Status};
+use lictor_api::event::{Event, Kind, Lost};
+use lictor_api::settings::{FailClosed, Settings, Switch};
+use lictor_bpf::{Counters, Legacy, Options, PidFd, RawEvent, Sensor, abi, decode, monotonic_ns};
+use lictor_engine::policy::{self, PolicyFile};
+use lictor_engine::process::ProcessTree;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::observe::{Context, observe};
+use crate::record::Recorder;
+use crate::session::{Sessions, problems_error, session_name};
+use crate::{canary, control, loaders, objects};
+
+/// How the daemon was started.
+pub struct Start {
+    pub settings: Settings,
+    /// The file that the settings came from.
+    pub config: Option<PathBuf>,
+    /// For one `lictor run`: nothing is loaded from /etc, and it ends when its session does.
+    pub private: bool,
+}
+
+pub(crate) struct Daemon {
+    pub(crate) settings: Settings,
+    pub(crate) private: bool,
+    pub(crate) sensor: Sensor,
+    pub(crate) state: Mutex<Changing>,
+    pub(crate) recorder: Mutex<Recorder>,
+    /// Programs of other builds whose sessions live on.
+    pub(crate) legacy: Mutex<Vec<Legacy>>,
+    /// Why it does not enforce, found out once at start.
+    reasons: OnceLock<Vec<String>>,
+    pub(crate) epoch: AtomicU64,
+    pub(crate) stopping: AtomicBool,
+    /// Rounds of the ring thread; a client that waits for two has everything that was in the rings when it asked.
+    rounds: (Mutex<u64>, Condvar),
+    started: Instant,
+}
+
+pub(crate) struct Changing {
+    pub(crate) sessions: Sessions,
+    pub(crate) tree: ProcessTree,
+    pub(crate) policy: Option<PolicyFile>,
+    lost_reported: Counters,
+    undecodable: u64,
+}
+
+const BEAT: Duration = Duration::from_millis(500);
+const ROUND: Duration = Duration::from_millis(50);
+
+/// Runs until SIGTERM (or, private, until the session is over).
+pub fn run(start: Start) -> Result<()> {
+    let Start { settings, config, private } = start;
+    if !nix::unistd::geteuid().is_root() {
+        bail!("lictord must be root to load programs into the kernel");
+    }
+    // A broken policy does not stop the daemon: with none, governed sessions are denied everything; but at the first
+    // start somebody is there to mend it.
+    let policy = if private { None } else { load_policy(&settings.policy)? };
+
+    let sensor = start_sensor(&settings)?;
+    sensor.label_daemon()?;
+    let legacy = Legacy::find(&settings.pins)?;
+    for older in &legacy {
+        older.label_daemon()?;
+    }
+    sensor.set_fail_closed(match settings.fail_closed {
+        FailClosed::Off => abi::fail::OFF,
+        FailClosed::Network => abi::fail::NETWORK,
+        FailClosed::All => abi::fail::ALL,
+    });
+    sensor.beat();
+    let guard = guarded_paths(&settings, config);
+    let sessions = Sessions::open(
+        &sensor,
+        &session_state(&settings, private),
+        guard.clone(),
+        settings.automaton_cells,
+        policy.as_ref(),
+    )?;
+    let taken_over = sessions.live.len();
+    sensor.set_common_identities(&loaders::find(&sensor)?)?;
+    let recorder = Recorder::open(&settings.state)?;
+    let own = guard;
+
+    let daemon = Arc::new(Daemon {
+        private,
+        sensor,
+        state: Mutex::new(Changing {
+            sessions,
+            tree: ProcessTree::default(),
+            policy,
+            lost_reported: Counters::default(),
+            undecodable: 0,
+        }),
+        recorder: Mutex::new(recorder),
+        legacy: Mutex::new(legacy),
+        reasons: OnceLock::new(),
+        epoch: AtomicU64::new(1),
+        stopping: AtomicBool::new(false),
+        rounds: (Mutex::new(0), Condvar::new()),
+        started: Instant::now(),
+        settings,
+    });
+    let heart = {
+        let daemon = Arc::clone(&daemon);
+        std::thread::Builder::new().name("heart".into()).spawn(move || heart(&daemon))?
+    };
+    let reasons = canary::prove(&daemon)?;
+    daemon.reasons.get_or_init(|| reasons);
+    if daemon.settings.self_protection == Switch::On {
+        daemon.sensor.set_common_identities(&objects::own(&daemon.sensor, &own)?)?;
+        daemon.sensor.set_self_protection(true);
+    } else {
+        daemon.sensor.set_self_protection(false);
+    }
+    let rings = {
+        let daemon = Arc::clone(&daemon);
+        std::thread::Builder::new().name("rings".into()).spawn(move || rings(&daemon))?
+    };
+    let listener = control::listen(&daemon)?;
+    {
+        let daemon = Arc::clone(&daemon);
+        std::thread::Builder::new().name("control".into()).spawn(move || control::serve(&daemon, &listener))?;
+    }
+    let status = daemon.status()?;
+    tracing::info!(
+        "{}: {} programs{}, {taken_over} sessions taken over, policy {}",
+        status.state,
+        status.hooks.attached,
+        if daemon.sensor.adopted() { " (taken over)" } else { "" },
+        status.policy
+    );
+    for reason in &status.reasons {
+        tracing::warn!("degraded: {reason}");
+    }
+    notify_systemd("READY=1");
+    wait(&daemon)?;
+
+    daemon.stopping.store(true, Ordering::Release);
+    notify_systemd("STOPPING=1");
+    let _gone_is_fine = std::fs::remove_file(&daemon.settings.control);
+    for thread in [heart, rings] {
+        if thread.join().is_err() {
+            tracing::error!("a thread of lictord panicked");
+        }
+    }
+    if daemon.private {
+        daemon.unload()?;
+        if let Some(dir) = daemon.settings.control.parent() {
+            std::fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn start_sensor(settings: &Settings) -> Result<Sensor> {
+    let options = Options { pins: settings.pins.clone(), cells: settings.automaton_cells };
+    match Sensor::start(&options) {
+        Err(error @ lictor_bpf::Error::Pins(..)) => {
+            tracing::warn!("{error}: loading the programs again with the same maps");
+            Ok(Sensor::start(&options)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Sessions of a private daemon end with it; those of the daemon are made again after a restart.
+fn session_state(settings: &Settings, private: bool) -> PathBuf {
+    if private {
+        settings.control.parent().unwrap_or(Path::new("/run/lictor")).to_owned()
+    } else {
+        settings.state.clone()
+    }
+}
+
+/// Lictor's own trees, for every governed session.
+fn guarded_paths(settings: &Settings, config: Option<PathBuf>) -> Vec<Vec<u8>> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut paths: Vec<PathBuf> = vec![
+        "/etc/lictor".into(),
+        "/var/lib/lictor".into(),
+        "/run/lictor".into(),
+        "/etc/systemd/system/lictord.service".into(),
+        "/lib/systemd/system/lictord.service".into(),
+        "/usr/lib/systemd/system/lictord.service".into(),
+        settings.policy.clone(),
+        settings.rules.clone(),
+        settings.state.clone(),
+        settings.control.clone(),
+        settings.pins.clone(),
+    ];
+    paths.extend(config);
+    // As the kernel will see them; what does not exist yet keeps its name.
+    for path in &mut paths {
+        if let Ok(resolved) = path.canonicalize() {
+            *path = resolved;
+        }
+    }
+    paths.retain(|path| path.is_absolute());
+    paths.sort();
+    paths.dedup();
+    paths.into_iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect()
+}
+
+/// The policy file; `None` when there is none.
+fn load_policy(path: &Path) -> Result<Option<PolicyFile>> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    policy::parse(&path.display().to_string(), &text).map(Some).map_err(|problems| problems_error(&problems))
+}
+
+fn heart(daemon: &Daemon) {
+    let mut beats = 0u32;
+    while !daemon.stopping.load(Ordering::Acquire) {
+        daemon.sensor.beat();
+        let mut legacy = daemon.legacy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for older in legacy.iter() {
+            older.beat();
+        }
+        if beats.is_multiple_of(20) {
+            for older in std::mem::take(&mut *legacy) {
+                match older.in_use() {
+                    Ok(false) => match older.remove() {
+                        Ok(()) => tracing::info!("the programs of an older build had no session left and are removed"),
+                        Err(error) => tracing::error!("{error}"),
+                    },
+                    Ok(true) => legacy.push(older),
+                    Err(error) => {
+                        tracing::error!("{error}");
+                        legacy.push(older);
+                    }
+                }
+            }
+        }
+        drop(legacy);
+        beats = beats.wrapping_add(1);
+        std::thread::sleep(BEAT);
+    }
+}
+
+fn rings(daemon: &Daemon) {
+    let (sender, receiver) = channel::<Vec<u8>>();
+    let rings = open_rings(daemon, &sender);
+    loop {
+        let last = daemon.stopping.load(Ordering::Acquire);
+        if let Err(error) = rings.poll(ROUND) {
+            tracing::error!("cannot read the kernel's events: {error}");
+            std::thread::sleep(ROUND);
+        }
+        let raw: Vec<Vec<u8>> = receiver.try_iter().collect();
+        daemon.take(&raw);
+        let (round, changed) = &daemon.rounds;
+        if let Ok(mut round) = round.lock() {
+            *round += 1;
+            changed.notify_all();
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+fn open_rings<'a>(daemon: &'a Daemon, sender: &std::sync::mpsc::Sender<Vec<u8>>) -> lictor_bpf::Rings<'a> {
+    loop {
+        let sender = sender.clone();
+        match lictor_bpf::Rings::open(&daemon.sensor, move |bytes| {
+            // The receiver lives as long as the ring.
+            let _alive = sender.send(bytes.to_vec());
+        }) {
+            Ok(rings) => return rings,
+            Err(error) => {
+                tracing::error!("cannot open the kernel's events: {error}");
+                std::thread::sleep(BEAT);
+            }
+        }
+    }
+}
+
+impl Daemon {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Changing> {
+        // A thread that panicked with the lock has been reported; the maps hold the truth, so go on.
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn recorder(&self) -> MutexGuard<'_, Recorder> {
+        self.recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// One round: events, losses, ended sessions.
+    fn take(&self, records: &[Vec<u8>]) {
+        let clock = Clock::now();
+        let mut changing = self.lock();
+        let changing = &mut *changing;
+        let mut events = Vec::with_capacity(records.len());
+        for bytes in records {
+            match decode(bytes) {
+                Ok(raw) => events.extend(changing.observe(&raw, &clock)),
+                Err(error) => {
+                    changing.undecodable += 1;
+                    tracing::error!("an event cannot be decoded: {error}");
+                    events.push(lost(1, "an event could not be decoded", &clock));
+                }
+            }
+        }
+        if let Ok(counters) = self.sensor.counters() {
+            let before = changing.lost_reported;
+            for (now, then, reason) in [
+                (counters.lost_ring, before.lost_ring, "the ring to lictord was full"),
+                (
+                    counters.lost_scratch,
+                    before.lost_scratch,
+                    "all path buffers of a CPU were in use; the access was denied",
+                ),
+            ] {
+                if now > then {
+                    events.push(lost(now - then, reason, &clock));
+                }
+            }
+            changing.lost_reported = counters;
+        }
+        match changing.sessions.collect(&self.sensor) {
+            Ok(gone) => {
+                for number in gone {
+                    changing.tree.forget_session(number);
+                    if number != canary::NUMBER {
+                        tracing::info!("session {} has ended", session_name(number));
+                    }
+                }
+            }
+            Err(error) => tracing::error!("cannot look after the sessions: {error:#}"),
+        }
+        let mut recorder = self.recorder();
+        for event in events {
+            recorder.write(event);
+        }
+        recorder.flush();
+    }
+
+    /// Whether a task is governed, by this build or by one whose sessions live on.
+    pub(crate) fn governs(&self, task: &PidFd) -> Result<bool> {
+        if self.sensor.session_of(task)?.is_some() {
+            return Ok(true);
+        }
+        for older in self.legacy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
+            if older.governs(task)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns when everything that was in the rings at the call is recorded.
+    pub(crate) fn flush(&self) {
+        let (round, changed) = &self.rounds;
+        let Ok(guard) = round.lock() else { return };
+        let target = *guard + 2;
+        let _timed_out_when_stopping =
+            changed.wait_timeout_while(guard, Duration::from_secs(5), |round| *round < target);
+    }
+
+    pub(crate) fn reload(&self) -> Result<()> {
+        let next = load_policy(&self.settings.policy)?;
+        let mut changing = self.lock();
+        changing.sessions.reload(&self.sensor, next.as_ref())?;
+        changing.policy = next;
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    pub(crate) fn reasons(&self) -> &[String] {
+        self.reasons.get().map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn status(&self) -> Result<Status> {
+        let counters = self.sensor.counters()?;
+        let changing = self.lock();
+        let monitoring = !changing.sessions.live.is_empty()
+            && changing.sessions.live.values().all(|session| session.mode == Mode::Monitor);
+        let reasons = self.reasons().to_vec();
+        let state = match (reasons.is_empty(), monitoring) {
+            (false, _) => State::Degraded,
+            (true, true) => State::Monitoring,
+            (true, false) => State::Enforcing,
+        };
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        Ok(Status {
+            state,
+            reasons,
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            kernel: read("/proc/sys/kernel/osrelease"),
+            lsm: read("/sys/kernel/security/lsm").split(',').map(str::to_owned).collect(),
+            hooks: Hooks {
+                attached: self.sensor.hooks().len() as u64,
+                missing: self.sensor.skipped().iter().map(|(hook, instead)| format!("{hook} ({instead})")).collect(),
+            },
+            policy: match &changing.policy {
+                Some(file) => file.file().to_owned(),
+                None => "built-in".into(),
+            },
+            epoch: self.epoch.load(Ordering::Acquire),
+            sessions: changing.sessions.live.len() as u64,
+            counters: [
+                ("events", counters.events),
+                ("denied", counters.denied),
+                ("lost_ring", counters.lost_ring),
+                ("lost_buffers", counters.lost_scratch),
+                ("internal", counters.internal),
+                ("label_fallback", counters.label_fallback),
+                ("rename_retries", counters.rename_retry),
+                ("undecodable", changing.undecodable),
+            ]
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+            uptime_ms: self.started.elapsed().as_millis() as u64,
+        })
+    }
+
+    fn unload(&self) -> Result<()> {
+        self.sensor.unpin().context("cannot take the programs out of the kernel")
+    }
+}
+
+impl Changing {
+    fn observe(&mut self, raw: &RawEvent, clock: &Clock) -> Option<Event> {
+        if raw.session == canary::NUMBER {
+            return None;
+        }
+        let time = clock.time_of(raw.time_ns);
+        let session = self.sessions.live.get_mut(&raw.session);
+        match session {
+            Some(session) => {
+                let context = Context {
+                    session: session.record.name(),
+                    agent: &session.record.agent,
+                    compiled: &session.compiled,
+                };
+                let event = observe(raw, &mut self.tree, Some(&context), time);
+                if let Some(event) = &event {
+                    session.recorded += 1;
+                    session.denied += u64::from(event.is_denied());
+                }
+                event
+            }
+            None => {
+                let mut event = observe(raw, &mut self.tree, None, time);
+                if let Some(event) = &mut event {
+                    event.session = Some(session_name(raw.session));
+                }
+                if let (Some(event), Some((recorded, denied))) = (&event, self.sessions.ended.get_mut(&raw.session)) {
+                    *recorded += 1;
+                    *denied += u64::from(event.is_denied());
+                }
+                event
+            }
+        }
+    }
+}
+
+/// The kernel's monotonic clock in calendar time.
+struct Clock {
+    mono_ns: u64,
+    wall: SystemTime,
+}
+
+impl Clock {
+    fn now() -> Clock {
+        Clock { mono_ns: monotonic_ns(), wall: SystemTime::now() }
+    }
+
+    fn time_of(&self, mono_ns: u64) -> String {
+        let ago = Duration::from_nanos(self.mono_ns.saturating_sub(mono_ns));
+        let time = Timestamp::try_from(self.wall - ago).unwrap_or(Timestamp::UNIX_EPOCH);
+        format!("{time:.9}")
+    }
+}
+
+fn lost(count: u64, reason: &str, clock: &Clock) -> Event {
+    let mut event = Event::new(Kind::Lost, ulid::Ulid::new().to_string(), clock.time_of(clock.mono_ns));
+    event.lost = Some(Lost { count, reason: reason.into() });
+    event
+}
+
+/// Until a signal says stop; a private daemon also until its session and its client are gone.
+fn wait(daemon: &Arc<Daemon>) -> Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let reload = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    signal_hook::flag::register(SIGHUP, Arc::clone(&reload))?;
+    let mut file = FileStamp::of(&daemon.settings.policy);
+    let mut ticks = 0u32;
+    loop {
+        std::thread::sleep(Duration::from_millis(20));
+        if stop.load(Ordering::Acquire) || daemon.stopping.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        ticks = ticks.wrapping_add(1);
+        let now =
+            if !daemon.private && ticks.is_multiple_of(25) { FileStamp::of(&daemon.settings.policy) } else { file };
+        if reload.swap(false, Ordering::AcqRel) || now != file {
+            file = FileStamp::of(&daemon.settings.policy);
+            match daemon.reload() {
+                Ok(()) => tracing::info!("policy {} is in force", daemon.settings.policy.display()),
+                Err(error) => tracing::error!("the policy in force stays: {error:#}"),
+            }
+        }
+    }
+}
+
+/// Whether a file is still the one that was loaded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FileStamp(Option<(u64, u64, SystemTime)>);
+
+impl FileStamp {
+    fn of(path: &Path) -> FileStamp {
+        use std::os::unix::fs::MetadataExt as _;
+        FileStamp(
+            std::fs::metadata(path)
+                .ok()
+                .and_then(|metadata| Some((metadata.ino(), metadata.size(), metadata.modified().ok()?))),
+        )
+    }
+}
+
+/// sd_notify(3): one datagram to the socket that systemd names.
+fn notify_systemd(message: &str) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let sent = std::os::unix::net::UnixDatagram::unbound().and_then(|socket| socket.send_to(message.as_bytes(), &path));
+    if let Err(error) = sent {
+        tracing::warn!("cannot notify {}: {error}", path.display());
+    }
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where events go: the log on disk (JSON Lines, rotated once), the last ones in memory, and whoever follows.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use anyhow::{Context as _, Result};
+use lictor_api::control::EventFilter;
+use lictor_api::event::{Event, Kind, Lost};
+
+/// Size at which `events.jsonl` becomes `events.1.jsonl`.
+const ROTATE_BYTES: u64 = 64 << 20;
+const RECENT: usize = 20_000;
+/// Events that a follower may be behind before it loses some (and is told so).
+const FOLLOWER_QUEUE: usize = 65_536;
+
+struct Follower {
+    filter: EventFilter,
+    queue: SyncSender<Arc<Event>>,
+    missed: u64,
+}
+
+pub(crate) struct Recorder {
+    path: PathBuf,
+    out: BufWriter<File>,
+    size: u64,
+    recent: VecDeque<Arc<Event>>,
+    followers: Vec<Follower>,
+}
+
+impl Recorder {
+    pub(crate) fn open(state: &Path) -> Result<Recorder> {
+        std::fs::create_dir_all(state).with_context(|| format!("cannot make {}", state.display()))?;
+        let path = state.join("events.jsonl");
+        let out = open_log(&path)?;
+        let size = out.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
+        Ok(Recorder { path, out: BufWriter::new(out), size, recent: VecDeque::new(), followers: Vec::new() })
+    }
+
+    pub(crate) fn write(&mut self, event: Event) {
+        let event = Arc::new(event);
+        match serde_json::to_string(&*event) {
+            Ok(mut line) => {
+                line.push('\n');
+                self.size += line.len() as u64;
+                if let Err(error) = self.out.write_all(line.as_bytes()) {
+                    tracing::error!("cannot write {}: {error}", self.path.display());
+                }
+            }
+            Err(error) => tracing::error!("an event cannot be written as JSON: {error}"),
+        }
+        self.followers.retain_mut(|follower| !follower.filter.matches(&event) || follower.deliver(Arc::clone(&event)));
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(event);
+    }
+
+    /// To be called after each batch: what was written reaches the file, and a full file is put aside.
+    pub(crate) fn flush(&mut self) {
+        if let Err(error) = self.out.flush() {
+            tracing::error!("cannot write {}: {error}", self.path.display());
+        }
+        if self.size > ROTATE_BYTES {
+            let old = self.path.with_file_name("events.1.jsonl");
+            let renewed =
+                std::fs::rename(&self.path, &old).map_err(anyhow::Error::from).and_then(|()| open_log(&self.path));
+            match renewed {
+                Ok(file) => (self.out, self.size) = (BufWriter::new(file), 0),
+                Err(error) => tracing::error!("cannot rotate {}: {error:#}", self.path.display()),
+            }
+        }
+    }
+
+    /// What is there already, and a queue of what comes: nothing between the two is missed.
+    pub(crate) fn follow(&mut self, filter: EventFilter) -> (Vec<Arc<Event>>, Receiver<Arc<Event>>) {
+        let mut past: Vec<_> = self.recent.iter().filter(|event| filter.matches(event)).cloned().collect();
+        if let Some(limit) = filter.limit {
+            past.drain(..past.len().saturating_sub(limit));
+        }
+        let (queue, receiver) = sync_channel(FOLLOWER_QUEUE);
+        self.followers.push(Follower { filter, queue, missed: 0 });
+        (past, receiver)
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<Event>> {
+        self.recent.iter().rev().find(|event| event.id == id).cloned()
+    }
+}
+
+impl Follower {
+    /// False when nobody listens any more.
+    fn deliver(&mut self, event: Arc<Event>) -> bool {
+        if self.missed > 0 {
+            let mut lost = Event::new(Kind::Lost, String::new(), event.time.clone());
+            lost.lost = Some(Lost { count: self.missed, reason: "this follower was too slow".into() });
+            if self.queue.try_send(Arc::new(lost)).is_ok() {
+                self.missed = 0;
+            }
+        }
+        match self.queue.try_send(event) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                self.missed += 1;
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    }
+}
+
+fn open_log(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .open(path)
+        .with_context(|| format!("cannot open {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(id: &str) -> Event {
+        Event::new(Kind::File, id.into(), "2026-01-02T03:04:05Z".into())
+    }
+
+    #[test]
+    fn a_follower_gets_what_was_there_and_what_comes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut recorder = Recorder::open(dir.path()).unwrap();
+        recorder.write(event("1"));
+        let (past, queue) = recorder.follow(EventFilter::default());
+        recorder.write(event("2"));
+        recorder.flush();
+        assert_eq!(past.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["1"]);
+        assert_eq!(queue.try_recv().unwrap().id, "2");
+        assert_eq!(recorder.find("1").unwrap().id, "1");
+        let text = std::fs::read_to_string(dir.path().join("events.jsonl")).unwrap();
+        assert_eq!(text.lines().count(), 2);
+    }
+
+    #[test]
+    fn a_follower_that_is_too_slow_is_told_how_much_it_missed() {
+        let (queue, receiver) = sync_channel(1);
+        let mut follower = Follower { filter: EventFilter::default(), queue, missed: 0 };
+        for id in ["1", "2", "3"] {
+            assert!(follower.deliver(Arc::new(event(id))));
+        }
+        assert_eq!(receiver.try_recv().unwrap().id, "1");
+        assert!(follower.deliver(Arc::new(event("4"))));
+        assert_eq!(receiver.try_recv().unwrap().lost.as_ref().unwrap().count, 2);
+        drop(receiver);
+        assert!(!follower.deliver(Arc::new(event("5"))));
+    }
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Sessions: from a request to a labelled process under a policy, through reloads, to the end of the last task.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use lictor_api::control::Mode;
+use lictor_bpf::{PidFd, PolicyStore, Sensor, abi};
+use lictor_engine::policy::{self, Agent, Compiled, Limits, PolicyFile, SessionFacts};
+use serde::{Deserialize, Serialize};
+
+use crate::{objects, tables};
+
+/// What a session needs to be made again by a restarted daemon.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) number: u64,
+    pub(crate) slot: u32,
+    pub(crate) agent: String,
+    pub(crate) mode: Option<Mode>,
+    /// A policy of the session's own; else the daemon's.
+    pub(crate) policy: Option<(String, String)>,
+    pub(crate) home: Vec<u8>,
+    pub(crate) user: Vec<u8>,
+    pub(crate) cwd: Vec<u8>,
+    pub(crate) started: String,
+    pub(crate) all_events: bool,
+}
+
+impl Record {
+    pub(crate) fn name(&self) -> String {
+        session_name(self.number)
+    }
+}
+
+pub(crate) fn session_name(number: u64) -> String {
+    format!("s-{number:08x}")
+}
+
+pub(crate) struct Session {
+    pub(crate) record: Record,
+    pub(crate) compiled: Arc<Compiled>,
+    pub(crate) source: String,
+    pub(crate) mode: Mode,
+    pub(crate) recorded: u64,
+    pub(crate) denied: u64,
+}
+
+/// Ended sessions, for whoever asks for the sums late.
+const ENDED_KEPT: usize = 256;
+
+pub(crate) struct Sessions {
+    pub(crate) live: BTreeMap<u64, Session>,
+    pub(crate) ended: HashMap<u64, (u64, u64)>,
+    store: PolicyStore,
+    state: PathBuf,
+    guard: Vec<Vec<u8>>,
+    cells: u32,
+}
+
+impl Sessions {
+    /// Makes the sessions of an earlier daemon again. One whose policy cannot be made again keeps what is in force.
+    pub(crate) fn open(
+        sensor: &Sensor,
+        state: &Path,
+        guard: Vec<Vec<u8>>,
+        cells: u32,
+        daemon_policy: Option<&PolicyFile>,
+    ) -> Result<Sessions> {
+        let dir = state.join("sessions");
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let mut records = Vec::new();
+        for entry in std::fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            match serde_json::from_slice::<Record>(&text) {
+                Ok(record) => {
+                    let state = sensor.session_state(record.slot)?;
+                    if state.id == record.number && state.tasks > 0 {
+                        records.push(record);
+                    } else {
+                        std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!("{} is not a session's record ({error}); put aside", path.display());
+                    std::fs::rename(&path, path.with_extension("damaged"))?;
+                }
+            }
+        }
+        let slots: Vec<u32> = records.iter().map(|record| record.slot).collect();
+        let store = PolicyStore::open(sensor, &slots)?;
+        let mut sessions = Sessions { live: BTreeMap::new(), ended: HashMap::new(), store, state: dir, guard, cells };
+        for record in records {
+            let name = record.name();
+            match sessions.prepare(record, daemon_policy) {
+                Ok(session) => match sessions.install(sensor, &session) {
+                    Ok(()) => {
+                        sessions.live.insert(session.record.number, session);
+                    }
+                    Err(error) => tracing::error!("session {name} keeps the policy that is in force: {error:#}"),
+                },
+                Err(error) => tracing::error!("session {name} keeps the policy that is in force: {error:#}"),
+            }
+        }
+        Ok(sessions)
+    }
+
+    fn prepare(&self, record: Record, daemon_policy: Option<&PolicyFile>) -> Result<Session> {
+        let own = match &record.policy {
+            Some((file, text)) => {
+                Some(policy::parse(file, text.as_bytes()).map_err(|problems| problems_error(&problems))?)
+            }
+            None => None,
+        };
+        let (agent, source) = find_agent(&record.agent, own.as_ref().or(daemon_policy), own.is_some())?;
+        let facts = SessionFacts { home: record.home.clone(), user: record.user.clone(), cwd: record.cwd.clone() };
+        let compiled = agent
+            .compile(&facts, &self.guard, Limits { max_cells: self.cells })
+            .map_err(|problems| problems_error(&problems))?;
+        if !compiled.hashes.is_empty() && !lictor_bpf::features::content_hashes() {
+            bail!(
+                "agent {}: rules with `sha256:` need a kernel that measures files (IMA), and this one has no \
+                 /sys/kernel/security/ima",
+                record.agent
+            );
+        }
+        let mode = record.mode.unwrap_or(match agent.mode() {
+            policy::Mode::Enforce => Mode::Enforce,
+            policy::Mode::Monitor => Mode::Monitor,
+        });
+        Ok(Session { record, compiled: Arc::new(compiled), source, mode, recorded: 0, denied: 0 })
+    }
+
+    fn install(&mut self, sensor: &Sensor, session: &Session) -> Result<()> {
+        let identities = objects::named_by(sensor, &session.compiled, &session.record)?;
+        let owned = tables::Owned::new(&session.compiled, session.mode, session.record.all_events);
+        self.store
+            .install(sensor, session.record.slot, session.record.number, &owned.tables(&identities))
+            .context("the policy cannot be put into force")?;
+        Ok(())
+    }
+
+    /// Opens a session for a process that waits. On any error the process is not governed and must not go on.
+    pub(crate) fn start(
+        &mut self,
+        sensor: &Sensor,
+        task: &PidFd,
+        tid: u32,
+        mut record: Record,
+        daemon_policy: Option<&PolicyFile>,
+    ) -> Result<&Session> {
+        record.slot = self.free_slot()?;
+        let session = self.prepare(record, daemon_policy)?;
+        let (slot, number) = (session.record.slot, session.record.number);
+        self.install(sensor, &session)?;
+        let path = self.state.join(format!("{}.json", session.record.name()));
+        let opened =
+            write_record(&path, &session.record).and_then(|()| Ok(sensor.label_first_task(task, tid, number, slot)?));
+        if let Err(error) = opened {
+            self.store.remove(sensor, slot)?;
+            let _absent_is_fine = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        Ok(self.live.entry(number).or_insert(session))
+    }
+
+    fn free_slot(&self) -> Result<u32> {
+        let taken: std::collections::HashSet<u32> = self.live.values().map(|session| session.record.slot).collect();
+        (0..abi::SESSIONS)
+            .find(|slot| !taken.contains(slot))
+            .with_context(|| format!("there are {} sessions already, which is all there is room for", abi::SESSIONS))
+    }
+
+    /// Compiles every session of the daemon's policy anew, then switches all; when one does not compile, none is
+    /// switched.
+    pub(crate) fn reload(&mut self, sensor: &Sensor, daemon_policy: Option<&PolicyFile>) -> Result<()> {
+        let mut renewed = Vec::new();
+        for session in self.live.values() {
+            if session.record.policy.is_none() {
+                let name = session.record.name();
+                let mut next = self.prepare(session.record.clone(), daemon_policy).with_context(|| {
+                    format!("the new policy cannot govern session {name} (agent {})", session.record.agent)
+                })?;
+                (next.recorded, next.denied) = (session.recorded, session.denied);
+                renewed.push(next);
+            }
+        }
+        for session in renewed {
+            self.install(sensor, &session)?;
+            self.live.insert(session.record.number, session);
+        }
+        Ok(())
+    }
+
+    /// Frees every session whose last task has ended; returns their numbers.
+    pub(crate) fn collect(&mut self, sensor: &Sensor) -> Result<Vec<u64>> {
+        let mut gone = Vec::new();
+        for (number, session) in &self.live {
+            let state = sensor.session_state(session.record.slot)?;
+            if state.id == *number && state.tasks <= 0 {
+                gone.push(*number);
+            }
+        }
+        for number in &gone {
+            if let Some(session) = self.live.remove(number) {
+                self.store.remove(sensor, session.record.slot)?;
+                sensor.clear_session(session.record.slot)?;
+                let path = self.state.join(format!("{}.json", session.record.name()));
+                std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+                if self.ended.len() >= ENDED_KEPT {
+                    self.ended.clear();
+                }
+                self.ended.insert(*number, (session.recorded, session.denied));
+            }
+        }
+        Ok(gone)
+    }
+}
+
+/// The agent of a session: from the policy when there is one, else from the built-in profiles.
+fn find_agent(name: &str, policy: Option<&PolicyFile>, own: bool) -> Result<(Agent, String)> {
+    if let Some(file) = policy {
+        if let Some(agent) = file.agent(name) {
+            return Ok((agent.clone(), file.file().to_owned()));
+        }
+        if own {
+            let names: Vec<&str> = file.agents().map(Agent::name).collect();
+            bail!("{}: there is no agent `{name}`; the file has: {}", file.file(), names.join(", "));
+        }
+    }
+    let Some(builtin) = policy::builtin_file(name) else {
+        bail!("there is no agent `{name}`: built in are {}", policy::BUILTIN.join(", "));
+    };
+    let builtin = builtin.map_err(|problems| problems_error(&problems))?;
+    let agent = builtin.agent(name).with_context(|| format!("the built-in profile `{name}` does not name itself"))?;
+    Ok((agent.clone(), "built-in".to_owned()))
+}
+
+pub(crate) fn problems_error(problems: &[policy::Problem]) -> anyhow::Error {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!("{}", lines.join("\n"))
+}
+
+fn write_record(path: &Path, record: &Record) -> Result<()> {
+    let new = path.with_extension("new");
+    std::fs::write(&new, serde_json::to_vec(record)?).with_context(|| format!("cannot write {}", new.display()))?;
+    std::fs::rename(&new, path).with_context(|| format!("cannot place {}", path.display()))
+}
