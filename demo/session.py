@@ -306,7 +306,7 @@ def explain(world, event, ink):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lictor", type=pathlib.Path, metavar="DIR", help="where lictor, lictord, the attack program and policy.yaml are")
-    parser.add_argument("--color", action="store_true", help="colour the output")
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colour the output (auto: on a terminal)")
     parser.add_argument("--act", metavar="PLAN", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.act:
@@ -315,7 +315,7 @@ def main():
         parser.error("the demonstration needs root: sudo")
     world = World(options.lictor.resolve())
     try:
-        return demonstrate(world, Ink(options.color or sys.stdout.isatty()))
+        return demonstrate(world, Ink(options.color == "always" or options.color == "auto" and sys.stdout.isatty()))
     finally:
         world.close()
 

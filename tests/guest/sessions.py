@@ -26,7 +26,7 @@ class Session:
 
     def execute(self, command, seconds):
         """Returns the command's status, stdout and stderr."""
-        line = " ".join("".join(chr(b) if chr(b).isalnum() else f"%{b:02x}" for b in word.encode(errors="surrogateescape")) or "%" for word in command)
+        line = " ".join("".join(chr(b) if b < 128 and chr(b).isalnum() else f"%{b:02x}" for b in word.encode(errors="surrogateescape")) or "%" for word in command)
         deadline = time.monotonic() + seconds
         try:
             self.process.stdin.write(line.encode() + b"\n")
