@@ -350,12 +350,22 @@ impl<'a> Rings<'a> {
         Ok(Rings(builder.build().map_err(bpf("cannot read the rings"))?))
     }
 
-    /// Waits for records at the longest for `wait`, and takes all that are there.
-    pub fn poll(&self, wait: std::time::Duration) -> Result<()> {
-        match self.0.poll(wait) {
-            Err(error) if error.kind() == libbpf_rs::ErrorKind::Interrupted => Ok(()),
-            other => other.map_err(bpf("cannot poll the rings")),
+    /// Takes up to `most` records; when there are none, waits for some at the longest for `wait`. What is not taken
+    /// stays in the kernel's rings: a flood costs events there, counted, and not memory here.
+    pub fn poll(&self, wait: std::time::Duration, most: usize) -> Result<()> {
+        let taken = || match self.0.consume_raw_n(most) {
+            error if error < 0 && error != -libc::EINTR => {
+                Err(io("cannot read the rings")(std::io::Error::from_raw_os_error(-error)))
+            }
+            taken => Ok(taken),
+        };
+        if taken()? != 0 {
+            return Ok(());
         }
+        let mut ready = libc::pollfd { fd: self.0.epoll_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one valid pollfd, for the length of the call.
+        unsafe { libc::poll(&mut ready, 1, wait.as_millis() as libc::c_int) };
+        taken().map(drop)
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct Daemon {
     reasons: OnceLock<Vec<String>>,
     pub(crate) epoch: AtomicU64,
     pub(crate) stopping: AtomicBool,
-    /// Rounds of the ring thread; a client that waits for two has everything that was in the rings when it asked.
+    /// Rounds of the ring thread that emptied the rings; a client that waits for two has everything that was in the rings when it asked.
     rounds: (Mutex<u64>, Condvar),
     started: Instant,
 }
@@ -63,6 +63,8 @@ pub(crate) struct Changing {
 
 const BEAT: Duration = Duration::from_millis(500);
 const ROUND: Duration = Duration::from_millis(50);
+/// Events taken in one round, with the lock held: clients wait for it.
+const BATCH: usize = 512;
 
 /// Runs until SIGTERM (or, private, until the session is over).
 pub fn run(start: Start) -> Result<()> {
@@ -263,14 +265,17 @@ fn rings(daemon: &Daemon) {
     let rings = open_rings(daemon, &sender);
     loop {
         let last = daemon.stopping.load(Ordering::Acquire);
-        if let Err(error) = rings.poll(ROUND) {
+        if let Err(error) = rings.poll(ROUND, BATCH) {
             tracing::error!("cannot read the kernel's events: {error}");
             std::thread::sleep(ROUND);
         }
         let raw: Vec<Vec<u8>> = receiver.try_iter().collect();
         daemon.take(&raw);
+        // A full batch may have left something in the rings: only a round that emptied them counts.
         let (round, changed) = &daemon.rounds;
-        if let Ok(mut round) = round.lock() {
+        if raw.len() < BATCH
+            && let Ok(mut round) = round.lock()
+        {
             *round += 1;
             changed.notify_all();
         }
@@ -455,6 +460,7 @@ impl Changing {
                     session: session.record.name(),
                     agent: &session.record.agent,
                     compiled: &session.compiled,
+                    answers: &session.answers,
                 };
                 let event = observe(raw, &mut self.tree, Some(&context), time);
                 if let Some(event) = &event {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the kernel reported, as an event that a person can read: who, what, when, by which rule.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use lictor_api::bytes::escape;
@@ -17,7 +19,13 @@ pub(crate) struct Context<'a> {
     pub(crate) session: String,
     pub(crate) agent: &'a str,
     pub(crate) compiled: &'a Compiled,
+    /// Answers already found: whoever is denied tends to try again, and finding the line asks every pattern.
+    pub(crate) answers: &'a RefCell<Answers>,
 }
+
+type Question = (u32, u32, u32, Vec<u8>, Vec<u8>, Option<IpAddr>, u16, u32);
+pub(crate) type Answers = HashMap<Question, Option<RuleRef>>;
+const ANSWERS_KEPT: usize = 1024;
 
 /// Takes the raw event into the tree, and gives it words. `None`: it only concerned the tree.
 pub(crate) fn observe(
@@ -281,7 +289,23 @@ fn verdict(raw: &RawEvent, context: Option<&Context<'_>>, event: &Event) -> Verd
             enforced: None,
         };
     }
-    let rule = context.and_then(|context| rule_of(raw, context.compiled, hash(raw, Some(context))));
+    let rule = context.and_then(|context| {
+        let question = (
+            raw.kind,
+            raw.op,
+            raw.reason,
+            raw.path.clone(),
+            raw.path2.clone(),
+            raw.address,
+            raw.port,
+            raw.protocol | raw.hash.unwrap_or(0) << 16,
+        );
+        let mut answers = context.answers.borrow_mut();
+        if answers.len() > ANSWERS_KEPT {
+            answers.clear();
+        }
+        answers.entry(question).or_insert_with(|| rule_of(raw, context.compiled, hash(raw, Some(context)))).clone()
+    });
     let reason = match &rule {
         Some(rule) => rule.reason.clone(),
         None => reason_text(raw, event),
@@ -461,7 +485,8 @@ agents:
 
     fn check(raw: &RawEvent, rule: &str, source: Option<&str>, word: &str) {
         let compiled = compiled();
-        let context = Context { session: "s-7".into(), agent: "coder", compiled: &compiled };
+        let answers = RefCell::default();
+        let context = Context { session: "s-7".into(), agent: "coder", compiled: &compiled, answers: &answers };
         let event = observe(raw, &mut ProcessTree::default(), Some(&context), "t".into()).unwrap();
         let verdict = event.verdict.unwrap();
         assert_eq!(verdict.rule.as_deref(), Some(rule));
@@ -517,7 +542,8 @@ agents:
         file.path = b"/etc/shadow".to_vec();
         file.enforced = false;
         let compiled = compiled();
-        let context = Context { session: "s-7".into(), agent: "coder", compiled: &compiled };
+        let answers = RefCell::default();
+        let context = Context { session: "s-7".into(), agent: "coder", compiled: &compiled, answers: &answers };
         let event = observe(&file, &mut ProcessTree::default(), Some(&context), "t".into()).unwrap();
         assert_eq!(event.verdict.unwrap().enforced, Some(false));
     }

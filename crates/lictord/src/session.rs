@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sessions: from a request to a labelled process under a policy, through reloads, to the end of the last task.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use lictor_bpf::{PidFd, PolicyStore, Sensor, abi};
 use lictor_engine::policy::{self, Agent, Compiled, Limits, PolicyFile, SessionFacts};
 use serde::{Deserialize, Serialize};
 
+use crate::observe::Answers;
 use crate::{objects, tables};
 
 /// What a session needs to be made again by a restarted daemon.
@@ -46,6 +48,7 @@ pub(crate) struct Session {
     pub(crate) mode: Mode,
     pub(crate) recorded: u64,
     pub(crate) denied: u64,
+    pub(crate) answers: RefCell<Answers>,
 }
 
 /// Ended sessions, for whoever asks for the sums late.
@@ -134,7 +137,15 @@ impl Sessions {
             policy::Mode::Enforce => Mode::Enforce,
             policy::Mode::Monitor => Mode::Monitor,
         });
-        Ok(Session { record, compiled: Arc::new(compiled), source, mode, recorded: 0, denied: 0 })
+        Ok(Session {
+            record,
+            compiled: Arc::new(compiled),
+            source,
+            mode,
+            recorded: 0,
+            denied: 0,
+            answers: RefCell::default(),
+        })
     }
 
     fn install(&mut self, sensor: &Sensor, session: &Session) -> Result<()> {
