@@ -2,14 +2,14 @@
 //! The proof: before the daemon says ENFORCING, a child of its own is governed and really tries one thing of each class.
 //! What is not refused is a reason for DEGRADED.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use lictor_bpf::PidFd;
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill};
@@ -53,16 +53,19 @@ fn try_all(daemon: &Daemon, dir: &Path) -> Result<Vec<String>> {
         .stderr(Stdio::null())
         .spawn()
         .context("cannot start the canary")?;
-    let labelled = label(daemon, child.id());
+    let mut output = BufReader::new(child.stdout.take().context("the canary has no output")?);
     let mut go = child.stdin.take().context("the canary has no input")?;
+    // It must have loaded its libraries before it may load nothing any more.
+    let mut ready = String::new();
+    output.read_line(&mut ready).context("cannot hear the canary")?;
+    let labelled =
+        if ready == "ready\n" { label(daemon, child.id()) } else { Err(anyhow!("the canary did not start")) };
     if labelled.is_ok() {
         go.write_all(b"g").context("the canary went away")?;
     }
     drop(go);
     let mut said = String::new();
-    if let Some(mut output) = child.stdout.take() {
-        output.read_to_string(&mut said).context("cannot hear the canary")?;
-    }
+    output.read_to_string(&mut said).context("cannot hear the canary")?;
     child.wait().context("cannot wait for the canary")?;
     labelled?;
 
@@ -123,7 +126,7 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
 /// The child: waits until it is governed, then tries everything.
 pub fn child(dir: &Path) -> ExitCode {
     let mut go = [0u8];
-    if lictor_bpf::prepare_map_executable().is_err() {
+    if lictor_bpf::prepare_map_executable().is_err() || writeln!(std::io::stdout(), "ready").is_err() {
         return ExitCode::FAILURE;
     }
     if std::io::stdin().read_exact(&mut go).is_err() {
