@@ -8,6 +8,7 @@
 #include <linux/if_tun.h>
 #include <linux/kexec.h>
 #include <linux/mount.h>
+#include <ftw.h>
 #include <linux/perf_event.h>
 #include <linux/reboot.h>
 #include <linux/userfaultfd.h>
@@ -125,29 +126,33 @@ static void bpf_by_id(char **a)
 	broken("%d maps, none could be spoiled and none was refused", maps);
 }
 
+static int pins_opened, pins_refused;
+
+static int try_pin(const char *path, const struct stat *status, int type, struct FTW *where)
+{
+	(void)status, (void)where;
+	if (type != FTW_F)
+		return 0;
+	union bpf_attr attr = {.pathname = (uintptr_t)path};
+	int fd = (int)bpf(BPF_OBJ_GET, &attr);
+	if (fd < 0) {
+		pins_refused += errno == EPERM;
+		return 0;
+	}
+	pins_opened++;
+	spoil(fd);
+	close(fd);
+	return 0;
+}
+
 static void bpf_pinned(char **a)
 {
-	DIR *entries = opendir(a[0]);
-	if (!entries)
-		fail("open the pins");
-	int refused = 0, opened = 0;
-	for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
-		if (entry->d_name[0] == '.')
-			continue;
-		union bpf_attr attr = {.pathname = (uintptr_t)join(a[0], entry->d_name)};
-		int fd = (int)bpf(BPF_OBJ_GET, &attr);
-		if (fd < 0) {
-			refused += errno == EPERM;
-			continue;
-		}
-		opened++;
-		spoil(fd);
-		close(fd);
-	}
+	if (nftw(a[0], try_pin, 16, FTW_PHYS) < 0)
+		fail("walk over the pins");
 	errno = EPERM;
-	if (refused)
+	if (pins_refused)
 		fail("BPF_OBJ_GET");
-	broken("%d pins opened, none spoiled, none refused", opened);
+	broken("%d pins opened, none spoiled, none refused", pins_opened);
 }
 
 static void remove_pins(char **a)
