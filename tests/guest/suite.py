@@ -278,7 +278,7 @@ class Suite:
         except sequence.Untried as reason:
             verdict, detail = "untried", str(reason)
         except (sequence.Failure, OSError, RuntimeError, ValueError, subprocess.SubprocessError) as problem:
-            verdict, detail = "failed", f"{type(problem).__name__}: {problem}"
+            verdict, detail = "failed", f"{type(problem).__name__}: {problem}; lictord: {self.daemon.log()}"
         self._add(steps.id, steps.title, "sequence", steps.evasions, verdict, f"{detail or ''} ({time.monotonic() - started:.1f} s)", {})
 
     def _selected(self, name):
