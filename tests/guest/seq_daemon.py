@@ -147,7 +147,8 @@ def bad_reload(suite):
             policy.write_text(text)
             signal_daemon(suite, "SIGHUP")
             time.sleep(0.3)
-            require(governed(suite, "files", "read", KEY).returncode == 1, f"with the policy {text[:40]!r} a denied file is read")
+            denied = governed(suite, "files", "read", KEY)
+            require(denied.returncode == 1, f"with the policy {text[:40]!r} a denied file is not refused: status {denied.returncode}: {denied.stderr}")
             permitted = governed(suite, "files", "read", "{ws}/plain.txt")
             require(permitted.returncode == 0, f"with the policy {text[:40]!r} a permitted file is refused: {permitted.stderr}")
     finally:

@@ -256,7 +256,8 @@ class Suite:
             if result[0] != "pending":
                 self._report(case, self._bare[case.id], result)
             try:
-                self.daemon.ensure()
+                if case.effect == "daemon" or case.id.startswith("guard-") or case.self_protection:
+                    self.daemon.ensure()
             except RuntimeError as problem:
                 gone = f"no daemon since {case.id}: {problem}"
         for agent in list(self._sessions):
