@@ -49,6 +49,8 @@ class Daemon:
             if time.monotonic() - started > SECONDS_TO_START:
                 raise RuntimeError(f"lictord does not answer at {CONTROL} after {SECONDS_TO_START} s: {self.log()}")
             time.sleep(0.05)
+        if not self.enforces():
+            raise RuntimeError(f"lictord answers, but does not enforce: {self.log()}")
         self.ground.names.update(daemon=str(self.process.pid), daemon_cgroup=CGROUP, pins=PINS, control=CONTROL, policy=str(self.policy_file),
                                  config=str(self.config_file), state=STATE)  # fmt: skip
         return time.monotonic() - started
@@ -63,9 +65,13 @@ class Daemon:
                 return False
         return True
 
+    def enforces(self):
+        status = subprocess.run([self.command, "status"], capture_output=True, text=True, check=False, timeout=60)
+        return status.returncode == 0 and "ENFORCING" in status.stdout
+
     def ensure(self):
         """After an attack on it: it must be there, else the next case would fail for this one's reason."""
-        if self.process is None or self.process.poll() is not None or not self.answers():
+        if self.process is None or self.process.poll() is not None or not self.answers() or not self.enforces():
             self.kill()
             self.start()
 

@@ -256,7 +256,8 @@ class Suite:
             if result[0] != "pending":
                 self._report(case, self._bare[case.id], result)
             try:
-                self.daemon.ensure()
+                if case.effect == "daemon" or case.id.startswith("guard-") or case.self_protection:
+                    self.daemon.ensure()
             except RuntimeError as problem:
                 gone = f"no daemon since {case.id}: {problem}"
         for agent in list(self._sessions):
@@ -278,7 +279,7 @@ class Suite:
         except sequence.Untried as reason:
             verdict, detail = "untried", str(reason)
         except (sequence.Failure, OSError, RuntimeError, ValueError, subprocess.SubprocessError) as problem:
-            verdict, detail = "failed", f"{type(problem).__name__}: {problem}"
+            verdict, detail = "failed", f"{type(problem).__name__}: {problem}; lictord: {self.daemon.log()}"
         self._add(steps.id, steps.title, "sequence", steps.evasions, verdict, f"{detail or ''} ({time.monotonic() - started:.1f} s)", {})
 
     def _selected(self, name):
