@@ -155,6 +155,8 @@ pub fn run(start: Start) -> Result<()> {
     notify_systemd("READY=1");
     wait(&daemon)?;
 
+    // Whoever may stop the daemon (with self_protection that is PID 1) may look after its files and pins too.
+    daemon.sensor.set_self_protection(false);
     daemon.stopping.store(true, Ordering::Release);
     notify_systemd("STOPPING=1");
     let _gone_is_fine = std::fs::remove_file(&daemon.settings.control);
