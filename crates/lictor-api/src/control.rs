@@ -181,11 +181,13 @@ impl EventFilter {
     /// An event whose time cannot be read is not left out for being old: hiding it would be worse.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
-        let wanted = |filter: &Option<String>, value: &Option<String>| filter.is_none() || filter == value;
+        // What was lost may have been of any session, and a denial: whoever looks at either has to know.
+        let lost = event.kind == Kind::Lost && event.session.is_none();
+        let wanted = |filter: &Option<String>, value: &Option<String>| filter.is_none() || filter == value || lost;
         wanted(&self.session, &event.session)
             && wanted(&self.agent, &event.agent)
             && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
-            && (!self.denied || event.is_denied())
+            && (!self.denied || event.is_denied() || lost)
             && self
                 .since_ms
                 .is_none_or(|since| event.time.parse::<Timestamp>().map_or(true, |time| time.as_millisecond() >= since))
