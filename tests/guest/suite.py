@@ -310,7 +310,7 @@ class Suite:
         self.ground.close()
         if not count["failed"]:
             # The last daemon protects itself, its settings among them, also against this.
-        shutil.rmtree(self.work, ignore_errors=True)
+            shutil.rmtree(self.work, ignore_errors=True)
         for missing in self.peers.missing:
             print(f"this kernel has no {missing}")
         if count["untried"]:
