@@ -493,7 +493,7 @@ impl Follower {
         let began = Instant::now();
         while self.written.load(Ordering::Acquire) < expected
             && !self.thread.is_finished()
-            && began.elapsed() < Duration::from_secs(20)
+            && began.elapsed() < Duration::from_secs(60)
         {
             std::thread::sleep(Duration::from_millis(5));
         }

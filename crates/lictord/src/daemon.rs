@@ -64,7 +64,7 @@ pub(crate) struct Changing {
 const BEAT: Duration = Duration::from_millis(500);
 const ROUND: Duration = Duration::from_millis(50);
 /// Events taken in one round, with the lock held: clients wait for it.
-const BATCH: usize = 512;
+const BATCH: usize = 2048;
 
 /// Runs until SIGTERM (or, private, until the session is over).
 pub fn run(start: Start) -> Result<()> {
@@ -382,7 +382,7 @@ impl Daemon {
         let Ok(guard) = round.lock() else { return };
         let target = *guard + 2;
         let _timed_out_when_stopping =
-            changed.wait_timeout_while(guard, Duration::from_secs(5), |round| *round < target);
+            changed.wait_timeout_while(guard, Duration::from_secs(40), |round| *round < target);
     }
 
     pub(crate) fn reload(&self) -> Result<()> {
