@@ -173,9 +173,11 @@ EVENT                       TIME                VERDICT     OPERATION   PROCESS 
 
     #[test]
     fn filters_choose() {
-        let ids = |line: &str| shown(line).lines().skip(1).map(|line| line[25..26].to_owned()).collect::<String>();
-        assert_eq!(ids("--denied"), "BC");
-        assert_eq!(ids("--session s-2"), "C");
+        // A line that is no event has no id; it is about what is missing and so shown whatever was asked for.
+        let ids =
+            |line: &str| shown(line).lines().skip(1).map(|line| line[25..26].replace(' ', "-")).collect::<String>();
+        assert_eq!(ids("--denied"), "BC-");
+        assert_eq!(ids("--session s-2"), "C-");
         assert_eq!(ids("--kind exec,network --limit 1"), "B");
     }
 }
