@@ -40,7 +40,7 @@ pub enum Request {
     Reload {},
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
     Pong(Pong),
@@ -195,7 +195,7 @@ impl EventFilter {
 }
 
 /// The answer to "why": everything a person needs to agree with a verdict or to change it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     pub event: Event,
     /// One sentence: who wanted what, and what became of it.
@@ -344,15 +344,7 @@ mod tests {
     fn a_filter_takes_what_it_names() {
         let mut event = Event::new(Kind::File, "1".into(), "2026-01-02T03:04:05.000000001Z".into());
         event.session = Some("s-1".into());
-        event.verdict = Some(Verdict {
-            action: Action::Deny,
-            tier: Tier::Policy,
-            rule: None,
-            source: None,
-            reason: None,
-            latency_us: None,
-            enforced: None,
-        });
+        event.verdict = Some(Verdict::new(Action::Deny, Tier::Policy));
         let second = 1_767_323_045_000;
         let check = |expected: bool, filter: EventFilter| assert_eq!(filter.matches(&event), expected, "{filter:?}");
         check(true, EventFilter::default());

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// One thing that happened, or was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// A ULID: unique, and sorts by time. Empty only in hand-written events.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -144,6 +144,9 @@ pub struct Process {
     pub gid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
+    /// The parent's parent and so on, nearest first, as far as they are known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<Parent>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,
 }
@@ -161,6 +164,10 @@ pub struct Parent {
     pub pid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exe: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub args: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cmdline: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -265,7 +272,7 @@ pub struct Lost {
 }
 
 /// What was decided, by whom, and where that is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     pub action: Action,
     pub tier: Tier,
@@ -279,9 +286,41 @@ pub struct Verdict {
     pub reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_us: Option<u64>,
+    /// How bad it is, where a tier above the policy judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// Techniques (ATT&CK) and other labels of what matched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Other rules that matched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
+    /// The classifier's probability that this is malicious, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
     /// `false` in monitor mode, where the denial did not take place; otherwise absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enforced: Option<bool>,
+}
+
+impl Verdict {
+    /// A verdict without its reasons.
+    #[must_use]
+    pub fn new(action: Action, tier: Tier) -> Self {
+        Self {
+            action,
+            tier,
+            rule: None,
+            source: None,
+            reason: None,
+            latency_us: None,
+            severity: None,
+            tags: Vec::new(),
+            also: Vec::new(),
+            score: None,
+            enforced: None,
+        }
+    }
 }
 
 /// An enum whose variants are words of the contract: serde, `Display` and `FromStr` agree on them.
@@ -341,6 +380,9 @@ words! {
 }
 words! {
     Action { Allow = "allow", Deny = "deny", Kill = "kill", Hold = "hold", Alert = "alert" }
+}
+words! {
+    Severity { Info = "info", Low = "low", Medium = "medium", High = "high", Critical = "critical" }
 }
 words! {
     /// Who decided.
@@ -418,6 +460,7 @@ mod tests {
         check(ProcessOp::ALL, "fork exit signal trace setuid");
         check(MemoryOp::ALL, "map_exec protect_exec");
         check(Action::ALL, "allow deny kill hold alert");
+        check(Severity::ALL, "info low medium high critical");
         check(Tier::ALL, "floor heartbeat policy verdict-cache rules classifier llm human");
         assert_eq!(
             "open".parse::<FileOp>().unwrap_err(),

@@ -97,7 +97,7 @@ impl EventLog {
 }
 
 /// An event and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     pub line: u64,
     pub event: Event,

@@ -26,6 +26,9 @@ pub struct ProcessFacts {
 /// Exited processes are kept for a while: events of their last moments, and of their children, come later.
 const EXITED_KEPT: usize = 4096;
 
+/// Ancestors that are told of a process.
+const MAX_DEPTH: usize = 64;
+
 #[derive(Default, Debug)]
 pub struct ProcessTree {
     alive: HashMap<u32, (u64, ProcessFacts)>,
@@ -86,6 +89,13 @@ impl ProcessTree {
     /// The process that has this number now.
     pub fn running(&self, pid: u32) -> Option<&ProcessFacts> {
         self.alive.get(&pid).map(|(_, facts)| facts)
+    }
+
+    /// The process with the number `pid` and those above it, nearest first, as far as they are known.
+    pub fn ancestors(&self, pid: u32) -> impl Iterator<Item = (u32, &ProcessFacts)> {
+        let of = |pid: u32| Some((pid, self.running(pid)?));
+        // Numbers are used again, so a chain could close: no tree is deeper than this.
+        std::iter::successors(of(pid), move |(_, facts)| of(facts.ppid)).take(MAX_DEPTH)
     }
 
     /// All live processes of a session, by number.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// The policy's answer, or why it has none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Judgement {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) verdict: Option<Verdict>,
@@ -50,13 +50,11 @@ impl<'a> Replay<'a> {
         let compiled = self.compiled_for(event)?;
         let monitors = compiled.flags.mode == Mode::Monitor;
         let verdict = |denied: bool, rule: &str, source: &str, reason: &str| Verdict {
-            action: if denied { Action::Deny } else { Action::Allow },
-            tier: Tier::Policy,
             rule: Some(rule.to_owned()),
             source: Some(source.to_owned()),
             reason: Some(reason.to_owned()),
-            latency_us: None,
             enforced: (denied && monitors).then_some(false),
+            ..Verdict::new(if denied { Action::Deny } else { Action::Allow }, Tier::Policy)
         };
         let verdict = match decided_by_scalar(compiled, event) {
             Scalar::None => match decide(compiled, event) {

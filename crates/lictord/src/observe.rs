@@ -12,7 +12,7 @@ use lictor_api::event::{
 };
 use lictor_bpf::{RawEvent, abi, abi::why};
 use lictor_engine::policy::{Access, Compiled, Decision, Protocol, RuleRef};
-use lictor_engine::process::{ProcessKey, ProcessTree};
+use lictor_engine::process::{ProcessFacts, ProcessKey, ProcessTree};
 
 /// What the session adds to an event.
 pub(crate) struct Context<'a> {
@@ -126,25 +126,46 @@ fn exit_status(code: u32) -> i32 {
 
 fn process(raw: &RawEvent, tree: &ProcessTree, key: ProcessKey) -> Process {
     let facts = tree.get(key);
-    let args: Option<Vec<String>> = facts
-        .filter(|facts| !facts.args.is_empty())
-        .map(|facts| facts.args.iter().map(|argument| escape(argument)).collect());
+    let args = facts.and_then(arguments);
+    let mut chain = tree.ancestors(raw.ppid);
+    // Told where something starts; every other event of the process can be joined with that one.
+    let told = raw.kind == abi::kind::EXEC;
+    let parent = match chain.next() {
+        Some((pid, facts)) if told => known(pid, facts),
+        Some((pid, facts)) => Parent { pid: Some(pid), exe: exe(facts), ..Parent::default() },
+        None => Parent { pid: Some(raw.ppid), ..Parent::default() },
+    };
     Process {
         pid: Some(raw.pid),
         start_time: Some(raw.start_ns),
         ppid: Some(raw.ppid),
-        exe: facts.and_then(|facts| facts.exe.as_deref()).map(escape),
+        exe: facts.and_then(exe),
         cmdline: args.as_ref().map(|args| args.join(" ")),
         args,
         cwd: facts.and_then(|facts| facts.cwd.as_deref()).map(escape),
         uid: Some(raw.uid),
         gid: Some(raw.gid),
-        parent: Some(Parent {
-            pid: Some(raw.ppid),
-            exe: tree.running(raw.ppid).and_then(|facts| facts.exe.as_deref()).map(escape),
-        }),
+        parent: Some(parent),
+        ancestors: if told {
+            chain.map(|(pid, facts)| Parent { args: None, ..known(pid, facts) }).collect()
+        } else {
+            Vec::new()
+        },
         container: None,
     }
+}
+
+fn known(pid: u32, facts: &ProcessFacts) -> Parent {
+    let args = arguments(facts);
+    Parent { pid: Some(pid), exe: exe(facts), cmdline: args.as_ref().map(|args| args.join(" ")), args }
+}
+
+fn exe(facts: &ProcessFacts) -> Option<String> {
+    facts.exe.as_deref().map(escape)
+}
+
+fn arguments(facts: &ProcessFacts) -> Option<Vec<String>> {
+    (!facts.args.is_empty()).then(|| facts.args.iter().map(|argument| escape(argument)).collect())
 }
 
 fn network(raw: &RawEvent) -> Network {
@@ -279,15 +300,7 @@ fn verdict(raw: &RawEvent, context: Option<&Context<'_>>, event: &Event) -> Verd
     };
     let latency_us = Some(raw.latency_ns.div_ceil(1000));
     if !raw.denied {
-        return Verdict {
-            action: Action::Allow,
-            tier,
-            rule: None,
-            source: None,
-            reason: None,
-            latency_us,
-            enforced: None,
-        };
+        return Verdict { latency_us, ..Verdict::new(Action::Allow, tier) };
     }
     let rule = context.and_then(|context| {
         let question = (
@@ -311,13 +324,12 @@ fn verdict(raw: &RawEvent, context: Option<&Context<'_>>, event: &Event) -> Verd
         None => reason_text(raw, event),
     };
     Verdict {
-        action: Action::Deny,
-        tier,
         rule: rule.as_ref().map(|rule| rule.rule.clone()).or_else(|| Some(builtin_rule(raw, event))),
         source: rule.map(|rule| rule.source),
         reason: Some(reason),
         latency_us,
         enforced: (!raw.enforced).then_some(false),
+        ..Verdict::new(Action::Deny, tier)
     }
 }
 
