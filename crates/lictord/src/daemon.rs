@@ -62,7 +62,10 @@ pub(crate) struct Changing {
 }
 
 const BEAT: Duration = Duration::from_millis(500);
-const ROUND: Duration = Duration::from_millis(50);
+/// How often the rings are looked into: the kernel wakes us only when one fills up, or a session has ended.
+const ROUND: Duration = Duration::from_millis(20);
+/// The same while there is no session, and so nothing to tell.
+const IDLE_ROUND: Duration = Duration::from_millis(250);
 /// Events taken in one round, with the lock held: clients wait for it.
 const BATCH: usize = 2048;
 
@@ -267,7 +270,8 @@ fn rings(daemon: &Daemon) {
     let rings = open_rings(daemon, &sender);
     loop {
         let last = daemon.stopping.load(Ordering::Acquire);
-        if let Err(error) = rings.poll(ROUND, BATCH) {
+        let wait = if daemon.lock().sessions.live.is_empty() { IDLE_ROUND } else { ROUND };
+        if let Err(error) = rings.poll(wait, BATCH) {
             tracing::error!("cannot read the kernel's events: {error}");
             std::thread::sleep(ROUND);
         }

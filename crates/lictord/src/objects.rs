@@ -46,15 +46,10 @@ pub(crate) fn named_by(sensor: &Sensor, compiled: &Compiled, record: &Record) ->
         }
     }
     places.sort();
-    places.dedup();
-    // A place below another one is looked at with it.
-    let tops: Vec<PathBuf> = places
-        .iter()
-        .filter(|place| !places.iter().any(|other| *place != other && place.starts_with(other)))
-        .filter(|place| place.as_os_str() != "/")
-        .cloned()
-        .collect();
-    for place in tops {
+    // Sorted by components, what lies below a place comes right behind it; it is looked at with it.
+    places.retain(|place| place.as_os_str() != "/");
+    places.dedup_by(|place, above| place.starts_with(above));
+    for place in places {
         search.several_names(&place, &mut |path| {
             for glob in globs.iter().filter(|glob| glob.matches(path.as_os_str().as_bytes())) {
                 found.add(path, u32::from(glob.rights))?;

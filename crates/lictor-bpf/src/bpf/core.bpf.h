@@ -15,8 +15,9 @@
 
 #define SCRATCH_MASK (LICTOR_SCRATCH_TOP - 1)
 
-/* The seqlock that every rename in the kernel takes; no type in BTF, so only its address. */
+/* The seqlocks that every rename, and every change of what is mounted where, take; no type in BTF, so only addresses. */
 extern const void rename_lock __ksym;
+extern const void mount_lock __ksym __weak;
 
 static __always_inline void count(u32 what)
 {
@@ -150,6 +151,13 @@ static __always_inline void scratch_give(s32 slot)
 
 /* ---- events ---- */
 
+/*
+ * Waking the daemon is an interrupt and a switch of context, which whoever acts would pay for. It looks into the rings
+ * by itself every few milliseconds while sessions live, and is woken only when one fills up.
+ */
+#define WAKE(ring)                                                                                                     \
+	(bpf_ringbuf_query(&(ring), BPF_RB_AVAIL_DATA) > LICTOR_RING_WAKE ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP)
+
 static __always_inline void event_subject(struct lictor_event *e, struct subject *s)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -194,6 +202,11 @@ static __always_inline struct lictor_event *event_begin(struct subject *s, u16 k
 	return e;
 }
 
+static __always_inline void event_submit(struct lictor_event *e)
+{
+	bpf_ringbuf_submit(e, e->reason ? WAKE(denials) : WAKE(events));
+}
+
 /* For the sums that `lictor ps` shows. */
 static __always_inline void session_count(struct subject *s, bool denied)
 {
@@ -234,7 +247,7 @@ __noinline int settle(struct subject *s, struct facts *f)
 		e->tier = f->tier;
 		e->detail = f->detail;
 		e->detail2 = f->detail2;
-		bpf_ringbuf_submit(e, 0);
+		event_submit(e);
 	}
 	return f->reason && (s->flags & LICTOR_ENFORCE);
 }

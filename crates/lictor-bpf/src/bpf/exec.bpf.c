@@ -24,6 +24,8 @@ static __always_inline void exec_access(struct access *a, struct file *file, u32
 	a->flags = ACCESS_SILENT;
 	if (inode->i_nlink == 0)
 		a->flags |= ACCESS_ANONYMOUS;
+	else if (inode->i_nlink == 1)
+		a->flags |= ACCESS_ONE_NAME;
 }
 
 /* An allowed execution is reported at sched_process_exec, when its arguments are final. */
@@ -172,7 +174,7 @@ int BPF_PROG(lictor_exec, struct task_struct *task, int old_pid, struct linux_bi
 		count(LICTOR_COUNT_EVENTS);
 		if (size > LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX)
 			size = LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX;
-		if (bpf_ringbuf_output(&events, e, size, 0))
+		if (bpf_ringbuf_output(&events, e, size, WAKE(events)))
 			count(LICTOR_COUNT_LOST_RING);
 	}
 	scratch_give(slot);

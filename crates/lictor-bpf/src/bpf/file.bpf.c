@@ -136,8 +136,10 @@ static __always_inline int open_like(struct subject *s, struct file *file, u32 m
 	u32 type = inode->i_mode & S_IFMT;
 	if (type == S_IFIFO && inode->i_sb->s_magic == PIPEFS_MAGIC)
 		return 0; /* /proc/self/fd/N of a pipe that it already holds */
+	if (type != S_IFREG || inode->i_nlink == 1)
+		a.flags = ACCESS_ONE_NAME;
 	if (mode & FMODE_EXEC) /* the exec hook judges the right to run; here only what is denied altogether */
-		a.flags = ACCESS_SILENT;
+		a.flags |= ACCESS_SILENT;
 	else
 		a.need = (mode & FMODE_READ ? NEED_READ : 0) | (write ? NEED_WRITE : 0);
 	if (!write)
@@ -202,6 +204,16 @@ static __always_inline int change(struct subject *s, u16 op, struct vfsmount *mn
 			return VERDICT(guarded() && our_object((u64)dentry));                                          \
 		return VERDICT(change(&s, op, dir->mnt, dentry));                                                      \
 	}
+
+/* Called with the folder locked and empty, so nothing can be remembered of it any more after this. */
+SEC("lsm/inode_rmdir")
+int BPF_PROG(lictor_inode_rmdir)
+{
+	u32 zero = 0, *n = bpf_map_lookup_elem(&removals, &zero);
+	if (n)
+		__sync_fetch_and_add(n, 1);
+	return 0;
+}
 
 CHANGE_HOOK(path_unlink, LICTOR_FILE_DELETE)
 CHANGE_HOOK(path_rmdir, LICTOR_FILE_DELETE)

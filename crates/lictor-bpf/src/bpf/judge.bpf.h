@@ -23,6 +23,7 @@
 #define ACCESS_ABSTRACT 8  /* no path: `dentry` is the address of a name of `mnt` bytes */
 #define ACCESS_SILENT 16   /* allowed: not reported here */
 #define ACCESS_HASHED 32   /* `hash_rights` holds what the content's hash says */
+#define ACCESS_ONE_NAME 64 /* the object has no other name */
 
 struct access {
 	u64 dentry;
@@ -136,7 +137,21 @@ __noinline int rights_of(struct subject *s, struct walked *out, u64 dentry, u64 
 	out->pos = buf->walk.pos;
 	if (out->status)
 		return 0;
-	out->accept = match_path(slot, out->pos, (u32)place, s->start, s->dead) & 0xff;
+	/* In two parts: what the folder comes to is remembered for the next one in it. */
+	u32 name = (u32)place, state = s->start;
+	if (buf->walk.parent && buf->walk.name_len <= LICTOR_NAME_MAX) {
+		name -= buf->walk.name_len;
+		match_path(slot, out->pos, name, state, s->dead);
+		state = buf->matching.state;
+		if (buf->matching.broken) {
+			out->status = WALK_BROKEN;
+			return 0;
+		}
+		buf->behind = state;
+	} else {
+		name = out->pos;
+	}
+	out->accept = match_path(slot, name, (u32)place, state, s->dead) & 0xff;
 	if (buf->matching.broken)
 		out->status = WALK_BROKEN;
 	out->class = class_below(buf->matching.state);
@@ -218,6 +233,117 @@ static __noinline int deny_unjudged(struct subject *s, struct access *a)
 	return settle(s, &f);
 }
 
+static __always_inline u32 mounts_now(void)
+{
+	u32 now = 1; /* odd: somebody is at it, nothing can be said */
+
+	if (&mount_lock)
+		bpf_probe_read_kernel(&now, sizeof(now), &mount_lock);
+	return now;
+}
+
+static __always_inline u32 removals_now(void)
+{
+	u32 zero = 0, *n = bpf_map_lookup_elem(&removals, &zero);
+	return n ? *n : 0;
+}
+
+/* Reads who the folder is into walk.inode, walk.facts; false: nobody. */
+static __always_inline bool folder_facts(struct walk *w, u64 folder)
+{
+	w->inode = 0;
+	return !bpf_probe_read_kernel(&w->inode, sizeof(w->inode),
+				      (void *)(folder + bpf_core_field_offset(struct dentry, d_inode))) &&
+	       w->inode &&
+	       !bpf_probe_read_kernel(w->facts, sizeof(w->facts),
+				      (void *)(w->inode + bpf_core_field_offset(struct inode, i_sb)));
+}
+
+static __always_inline struct lictor_place *place_of(u64 folder, u64 mnt, u32 policy)
+{
+	u32 at = (u32)((folder >> 6) * 2654435761U ^ (mnt >> 6) ^ policy * 40503U);
+	at = (at ^ at >> 16) & (LICTOR_PLACES - 1);
+	return bpf_map_lookup_elem(&places, &at);
+}
+
+/* After a climb and a match that came to an end: remembers what the folder came to. */
+static __noinline int remember(struct subject *s, struct access *a, u64 slot, u32 mounts, u32 removed)
+{
+	struct lictor_scratch *buf = scratch_at(slot);
+
+	if (!s || !a || !buf || !buf->walk.parent || (mounts & 1) || mounts != mounts_now() ||
+	    removed != removals_now())
+		return 0;
+	struct walk *w = &buf->walk;
+	u64 folder = w->parent;
+	if (!folder_facts(w, folder))
+		return 0;
+	struct lictor_place *p = place_of(folder, a->mnt, s->policy);
+	if (!p || __sync_val_compare_and_swap(&p->used, 0, 1))
+		return 0;
+	p->folder = folder;
+	p->inode = w->inode;
+	p->sb = w->facts[0];
+	p->ino = w->facts[3];
+	p->mnt = a->mnt;
+	p->ns = (u64)bpf_get_current_task_btf()->nsproxy->mnt_ns;
+	p->policy = s->policy;
+	p->renames = buf->climb.renames;
+	p->mounts = mounts;
+	p->removals = removed;
+	p->state = buf->behind;
+	p->above = w->above;
+	__sync_fetch_and_and(&p->used, 0);
+	return 0;
+}
+
+/*
+ * The common case without a path: something else in this folder was judged a moment ago. Says only "allowed, and
+ * nothing to report" (1); whatever is denied, reported or in any way unusual takes the long way.
+ */
+static __noinline int quickly_allowed(struct subject *s, struct access *a, u64 slot)
+{
+	struct lictor_scratch *buf = scratch_at(slot);
+	u32 before = 1, after = 0;
+
+	if (!s || !a || !buf || a->dentry2 || !(a->flags & ACCESS_ONE_NAME) || (a->flags & ACCESS_ABSTRACT))
+		return 0;
+	if (!(a->flags & ACCESS_SILENT) && (!(a->flags & ACCESS_QUIET) || (s->flags & LICTOR_REPORT_READS)))
+		return 0;
+	struct walk *w = &buf->walk;
+	struct dentry_window *d = &w->window;
+	bpf_probe_read_kernel(&before, sizeof(before), &rename_lock);
+	if (bpf_probe_read_kernel(d, sizeof(*d), (void *)(a->dentry + bpf_core_field_offset(struct dentry, d_parent))) ||
+	    bpf_probe_read_kernel(&w->mnt_root, sizeof(w->mnt_root),
+				  (void *)(a->mnt + bpf_core_field_offset(struct mount, mnt.mnt_root))))
+		return 0;
+	u32 len = d->hash_len >> 32;
+	u64 leaf = d->inode;
+	if ((before & 1) || a->dentry == w->mnt_root || d->parent == a->dentry || !leaf || !len || len > LICTOR_NAME_MAX)
+		return 0;
+	struct lictor_place *p = place_of(d->parent, a->mnt, s->policy);
+	if (!p || p->folder != d->parent || __sync_val_compare_and_swap(&p->used, 0, 1))
+		return 0;
+	u32 state = p->state, above = p->above;
+	bool same = p->folder == d->parent && p->mnt == a->mnt && p->policy == s->policy && p->renames == before &&
+		    p->removals == removals_now() && p->mounts == mounts_now() &&
+		    p->ns == (u64)bpf_get_current_task_btf()->nsproxy->mnt_ns && folder_facts(w, d->parent) &&
+		    p->inode == w->inode && p->sb == w->facts[0] && p->ino == w->facts[3];
+	__sync_fetch_and_and(&p->used, 0);
+	if (!same)
+		return 0;
+	if (s->flags & LICTOR_HAS_IDENTITIES)
+		above |= identity_of(leaf, s->policy, w) & 0xff;
+	u32 from = LICTOR_SCRATCH_TOP - 256;
+	if (bpf_probe_read_kernel(&buf->data[from], len & 0xff, (void *)d->name))
+		return 0;
+	u32 accept = match_path(slot, from, from + len, state, s->dead) & 0xff;
+	bpf_probe_read_kernel(&after, sizeof(after), &rename_lock);
+	if (buf->matching.broken || before != after)
+		return 0;
+	return !why(s, a, accept, above, 0, a->need);
+}
+
 /*
  * The verdict over an access. 1: the hook returns EPERM. Reports what has to be reported.
  */
@@ -247,6 +373,11 @@ __noinline int judge(struct subject *s, struct access *a)
 		reason = LICTOR_WHY_HEARTBEAT;
 		tier = LICTOR_TIER_HEARTBEAT;
 	}
+	if (!reason && quickly_allowed(s, a, slot)) {
+		scratch_give(slot);
+		return 0;
+	}
+	u32 mounts = mounts_now(), removed = removals_now();
 	u64 place = ((u64)slot << 32);
 	if (a->dentry2) { /* the far end is written first, so that the near one stands before it */
 		rights_of(s, two, a->dentry2, a->mnt2, place | end);
@@ -262,6 +393,8 @@ __noinline int judge(struct subject *s, struct access *a)
 	} else {
 		u32 names = other_names(s, a->dentry, a->mnt, place | end);
 		rights_of(s, one, a->dentry, a->mnt, place | end);
+		if (!one->status)
+			remember(s, a, slot, mounts, removed);
 		one->identity |= names;
 	}
 	if (!reason)
@@ -313,7 +446,8 @@ __noinline int judge(struct subject *s, struct access *a)
 		count(LICTOR_COUNT_EVENTS);
 		if (size > LICTOR_SCRATCH_TOP)
 			size = LICTOR_SCRATCH_TOP;
-		long lost = reason ? bpf_ringbuf_output(&denials, e, size, 0) : bpf_ringbuf_output(&events, e, size, 0);
+		long lost = reason ? bpf_ringbuf_output(&denials, e, size, WAKE(denials))
+				   : bpf_ringbuf_output(&events, e, size, WAKE(events));
 		if (lost)
 			count(LICTOR_COUNT_LOST_RING);
 	}

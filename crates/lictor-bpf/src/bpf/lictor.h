@@ -70,6 +70,8 @@
 #define LICTOR_FAIL_NETWORK 1
 #define LICTOR_FAIL_ALL 2
 
+#define LICTOR_RING_WAKE (1 << 20) /* bytes in a ring for which the daemon is woken */
+
 #define LICTOR_BEAT_MAX_NS 2000000000ULL
 
 /* lictor_event.kind */

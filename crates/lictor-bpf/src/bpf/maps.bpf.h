@@ -147,7 +147,7 @@ struct climb { /* where it starts */
 	u32 end;
 	u32 policy;
 	u32 steady;
-	u32 pad;
+	u32 renames; /* count of renames when it began */
 };
 struct walk { /* the climb of path.bpf.h; here because the stack has 512 bytes for all */
 	u64 dentry;
@@ -159,10 +159,14 @@ struct walk { /* the climb of path.bpf.h; here because the stack has 512 bytes f
 	u32 done;
 	u32 policy;   /* 0: do not look at identities */
 	u32 identity; /* rights found by object */
+	u32 above;    /* of these, those that something above the object brought */
 	u32 leaf;     /* first step */
+	u32 name_len; /* of the leaf */
+	u64 parent;   /* the folder that the leaf is in, 0: it is the root of a mount */
 	struct lictor_identity_key key;
 	u64 sb, inode;
 	u64 up[2];    /* mnt_parent, mnt_mountpoint: neighbours too */
+	u64 facts[4]; /* i_sb to i_ino of an inode: neighbours too */
 	struct dentry_window window;
 };
 struct matching { /* where the automaton is */
@@ -190,6 +194,8 @@ struct lictor_scratch {
 	struct walked near;
 	struct walked far;
 	struct walked other; /* another name of the near end */
+	u32 behind;	     /* state of the automaton behind the folder's last slash */
+	u32 unused;
 	/* Used up to TOP + TAIL. The rest is never touched: it is there because the verifier adds the largest offset to
 	 * the largest length and does not know that their sum is bounded. */
 	u8 data[2 * LICTOR_SCRATCH_TOP + LICTOR_SCRATCH_TAIL];
@@ -200,6 +206,44 @@ struct {
 	__type(key, u32);
 	__type(value, struct lictor_scratch);
 } scratch SEC(".maps");
+
+/*
+ * Folders in which something was looked at lately: what the path up to there came to. Saves the climb and most of the
+ * walk over the bytes. Valid for one policy and one view of the mounts, while nothing was renamed, removed or mounted
+ * since, and while the folder's memory holds the same folder (it can be forgotten and another one take its place).
+ * For each CPU, so that none waits for another; `used` keeps apart those that preempt each other on one.
+ */
+#define LICTOR_PLACES 1024
+struct lictor_place {
+	u64 folder; /* struct dentry */
+	u64 inode;  /* struct inode, and two of its facts */
+	u64 ino;
+	u64 sb;
+	u64 mnt;    /* struct mount */
+	u64 ns;	    /* struct mnt_namespace */
+	u32 policy;
+	u32 renames;
+	u32 mounts;
+	u32 removals;
+	u32 state; /* of the automaton, behind the folder's last slash */
+	u32 above; /* rights that objects on the way bring */
+	u32 used;
+	u32 pad;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LICTOR_PLACES);
+	__type(key, u32);
+	__type(value, struct lictor_place);
+} places SEC(".maps");
+
+/* Folders removed so far: what is remembered of one must not be said of the next, which may get its number and memory. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} removals SEC(".maps");
 
 /* Allowed reads already reported, so that a session that reads one file a thousand times says so once. */
 struct lictor_seen_key {

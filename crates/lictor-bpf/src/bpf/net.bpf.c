@@ -124,7 +124,7 @@ __noinline int settle_network(struct subject *s, struct endpoint *p, u32 op_reas
 		e->port = p->port;
 		e->protocol = p->protocol;
 		__builtin_memcpy(e->addr, p->addr, 16);
-		bpf_ringbuf_submit(e, 0);
+		event_submit(e);
 	}
 	return reason && (s->flags & LICTOR_ENFORCE);
 }

@@ -48,6 +48,16 @@ static __always_inline u32 identity_of(u64 inode, u32 policy, struct walk *w)
 	return rights ? *rights : 0;
 }
 
+/* The object brings `rights`: those of the leaf itself hold, those of something above only when it names a tree. */
+static __always_inline void found(struct walk *w, u32 rights)
+{
+	if (!rights || !(w->leaf || (rights & LICTOR_IDENTITY_TREE)))
+		return;
+	w->identity |= rights & 0xff;
+	if (!w->leaf)
+		w->above |= rights & 0xff;
+}
+
 static long walk_step(u32 i, u64 *slot)
 {
 	struct lictor_scratch *s = scratch_at(*slot);
@@ -66,8 +76,7 @@ static long walk_step(u32 i, u64 *slot)
 			bpf_probe_read_kernel(&w->inode, sizeof(w->inode),
 					      (void *)(w->dentry + bpf_core_field_offset(struct dentry, d_inode)));
 			u32 rights = w->inode ? identity_of(w->inode, w->policy, w) : 0;
-			if (rights && (w->leaf || (rights & LICTOR_IDENTITY_TREE)))
-				w->identity |= rights & 0xff;
+			found(w, rights);
 		}
 		w->leaf = 0;
 		if (up[0] == w->mnt) {
@@ -96,11 +105,14 @@ static long walk_step(u32 i, u64 *slot)
 	}
 	if (w->policy && d->inode) {
 		u32 rights = identity_of(d->inode, w->policy, w);
-		if (rights && (w->leaf || (rights & LICTOR_IDENTITY_TREE)))
-			w->identity |= rights & 0xff;
+		found(w, rights);
+	}
+	u32 len = d->hash_len >> 32; /* struct qstr: hash below, length above, on little endian */
+	if (w->leaf) {
+		w->parent = d->parent;
+		w->name_len = len;
 	}
 	w->leaf = 0;
-	u32 len = d->hash_len >> 32; /* struct qstr: hash below, length above, on little endian */
 	if (len > LICTOR_NAME_MAX || w->pos < len + 1 + sizeof(struct lictor_event) + 8) {
 		w->status = WALK_TOO_LONG;
 		return 1;
@@ -137,6 +149,9 @@ static long climb_once(u32 i, u64 *slot)
 	w->status = 0;
 	w->done = 0;
 	w->identity = 0;
+	w->above = 0;
+	w->parent = 0;
+	w->name_len = 0;
 	w->leaf = 1;
 	w->top = 0;
 	if (bpf_probe_read_kernel(&w->mnt_root, sizeof(w->mnt_root),
@@ -148,6 +163,7 @@ static long climb_once(u32 i, u64 *slot)
 	bpf_probe_read_kernel(&after, sizeof(after), &rename_lock);
 	if (before == after && !(before & 1)) {
 		c->steady = 1;
+		c->renames = before;
 		return 1;
 	}
 	count(LICTOR_COUNT_RENAME_RETRY);

@@ -101,7 +101,7 @@ int BPF_PROG(lictor_exit, struct task_struct *task)
 			e->session = copy.session;
 			e->slot = slot;
 			e->time_ns = bpf_ktime_get_ns();
-			bpf_ringbuf_submit(e, 0);
+			bpf_ringbuf_submit(e, BPF_RB_FORCE_WAKEUP); /* somebody waits for it */
 		}
 	}
 	return 0;
