@@ -28,6 +28,11 @@ static __always_inline void exec_access(struct access *a, struct file *file, u32
 		a->flags |= ACCESS_ONE_NAME;
 }
 
+static __always_inline int judged(struct subject *s, struct access *a, struct file *file)
+{
+	return !quickly_allowed(s, a, file->f_path.dentry, file->f_path.mnt) && judge(s, a);
+}
+
 /* An allowed execution is reported at sched_process_exec, when its arguments are final. */
 SEC("lsm/bprm_check_security")
 int BPF_PROG(lictor_bprm_check, struct linux_binprm *bprm)
@@ -40,7 +45,7 @@ int BPF_PROG(lictor_bprm_check, struct linux_binprm *bprm)
 		return 0; /* lictor_bprm_check_hashed's */
 	struct access a = {};
 	exec_access(&a, bprm->file, NEED_EXEC, LICTOR_EV_EXEC, 0);
-	return VERDICT(judge(&s, &a));
+	return VERDICT(judged(&s, &a, bprm->file));
 }
 
 /* What the policy says of the content that is about to run; UNKNOWN_HASH when the kernel has no hash of it. */
@@ -86,7 +91,7 @@ static __always_inline int map_exec(struct file *file, u16 op, unsigned long pro
 		return 0;
 	struct access a = {};
 	exec_access(&a, file, NEED_LIBRARY, LICTOR_EV_MEMORY, op);
-	return judge(&s, &a);
+	return judged(&s, &a, file);
 }
 
 /* Evasions 27, 29, 49, 51; and 24: a descriptor that was opened before is judged again when it is mapped for writing. */
@@ -103,7 +108,7 @@ int BPF_PROG(lictor_mmap_file, struct file *file, unsigned long reqprot, unsigne
 		if (type == S_IFREG) {
 			struct access a = {};
 			exec_access(&a, file, NEED_WRITE, LICTOR_EV_FILE, LICTOR_FILE_WRITE);
-			denied = judge(&s, &a);
+			denied = judged(&s, &a, file);
 		}
 	}
 	return VERDICT(denied);

@@ -142,8 +142,9 @@ static __always_inline int open_like(struct subject *s, struct file *file, u32 m
 		a.flags |= ACCESS_SILENT;
 	else
 		a.need = (mode & FMODE_READ ? NEED_READ : 0) | (write ? NEED_WRITE : 0);
-	if (!write)
-		a.flags |= ACCESS_QUIET;
+	a.flags |= write ? ACCESS_OPEN : ACCESS_QUIET;
+	if (quickly_allowed(s, &a, dentry, file->f_path.mnt))
+		return 0;
 	return judge(s, &a);
 }
 

@@ -24,6 +24,7 @@
 #define ACCESS_SILENT 16   /* allowed: not reported here */
 #define ACCESS_HASHED 32   /* `hash_rights` holds what the content's hash says */
 #define ACCESS_ONE_NAME 64 /* the object has no other name */
+#define ACCESS_OPEN 128	   /* an open for writing: reported once for each process and object, unless everything is asked for */
 
 struct access {
 	u64 dentry;
@@ -215,15 +216,46 @@ __noinline int rights_of_name(struct subject *s, struct walked *out, u64 name, u
 	return 0;
 }
 
-/* First sight of this object by this session? */
+/* Not reported again: reads of an object by the same session, writes by the same process. */
+static __always_inline void seen_key(struct lictor_seen_key *key, struct subject *s, struct access *a)
+{
+	key->session = s->session;
+	key->ino = a->ino;
+	key->dev = a->dev;
+	key->op = a->op | (a->kind << 8);
+	key->pid = a->flags & ACCESS_QUIET ? 0 : bpf_get_current_pid_tgid() >> 32;
+	key->pad = 0;
+}
+
+static __noinline int seen_before(struct subject *s, struct access *a)
+{
+	struct lictor_seen_key key;
+
+	seen_key(&key, s, a);
+	return bpf_map_lookup_elem(&seen, &key) != 0;
+}
+
 static __noinline int first_sight(struct subject *s, struct access *a)
 {
-	struct lictor_seen_key key = {.session = s->session, .ino = a->ino, .dev = a->dev, .op = a->op | (a->kind << 8)};
+	struct lictor_seen_key key;
+
+	seen_key(&key, s, a);
 	if (bpf_map_lookup_elem(&seen, &key))
 		return 0;
 	u32 one = 1;
 	bpf_map_update_elem(&seen, &key, &one, 0);
 	return 1;
+}
+
+/* Whether this access, allowed, has an event at its first time; a session that asked for everything gets all writes. */
+static __always_inline bool worth_a_line(struct subject *s, struct access *a)
+{
+	return !(a->flags & ACCESS_QUIET) || (s->flags & LICTOR_REPORT_READS);
+}
+
+static __always_inline bool every_time(struct subject *s, struct access *a)
+{
+	return !(a->flags & ACCESS_QUIET) && (!(a->flags & ACCESS_OPEN) || (s->flags & LICTOR_REPORT_READS));
 }
 
 /* No buffer to write the path in: denied, and said. */
@@ -233,10 +265,17 @@ static __noinline int deny_unjudged(struct subject *s, struct access *a)
 	return settle(s, &f);
 }
 
+/* The seqlocks' counters: odd while somebody is at it, and then nothing can be said. */
+static __always_inline u32 renames_now(void)
+{
+	u32 now = 1;
+	bpf_probe_read_kernel(&now, sizeof(now), &rename_lock);
+	return now;
+}
+
 static __always_inline u32 mounts_now(void)
 {
-	u32 now = 1; /* odd: somebody is at it, nothing can be said */
-
+	u32 now = 1;
 	if (&mount_lock)
 		bpf_probe_read_kernel(&now, sizeof(now), &mount_lock);
 	return now;
@@ -246,17 +285,6 @@ static __always_inline u32 removals_now(void)
 {
 	u32 zero = 0, *n = bpf_map_lookup_elem(&removals, &zero);
 	return n ? *n : 0;
-}
-
-/* Reads who the folder is into walk.inode, walk.facts; false: nobody. */
-static __always_inline bool folder_facts(struct walk *w, u64 folder)
-{
-	w->inode = 0;
-	return !bpf_probe_read_kernel(&w->inode, sizeof(w->inode),
-				      (void *)(folder + bpf_core_field_offset(struct dentry, d_inode))) &&
-	       w->inode &&
-	       !bpf_probe_read_kernel(w->facts, sizeof(w->facts),
-				      (void *)(w->inode + bpf_core_field_offset(struct inode, i_sb)));
 }
 
 static __always_inline struct lictor_place *place_of(u64 folder, u64 mnt, u32 policy)
@@ -276,15 +304,19 @@ static __noinline int remember(struct subject *s, struct access *a, u64 slot, u3
 		return 0;
 	struct walk *w = &buf->walk;
 	u64 folder = w->parent;
-	if (!folder_facts(w, folder))
+	w->inode = 0;
+	if (bpf_probe_read_kernel(&w->inode, sizeof(w->inode),
+				  (void *)(folder + bpf_core_field_offset(struct dentry, d_inode))) ||
+	    !w->inode)
 		return 0;
+	struct inode *inode = (struct inode *)w->inode;
 	struct lictor_place *p = place_of(folder, a->mnt, s->policy);
 	if (!p || __sync_val_compare_and_swap(&p->used, 0, 1))
 		return 0;
 	p->folder = folder;
 	p->inode = w->inode;
-	p->sb = w->facts[0];
-	p->ino = w->facts[3];
+	p->sb = (u64)BPF_CORE_READ(inode, i_sb);
+	p->ino = BPF_CORE_READ(inode, i_ino);
 	p->mnt = a->mnt;
 	p->ns = (u64)bpf_get_current_task_btf()->nsproxy->mnt_ns;
 	p->policy = s->policy;
@@ -297,51 +329,70 @@ static __noinline int remember(struct subject *s, struct access *a, u64 slot, u3
 	return 0;
 }
 
+static __always_inline bool bloom_says(u64 ino)
+{
+	u32 hash = (u32)(ino ^ (ino >> 16)), word = (hash >> 6) & (LICTOR_BLOOM_WORDS - 1);
+	u64 *bits = bpf_map_lookup_elem(&identity_bloom, &word);
+	return !bits || (*bits & (1ULL << (hash & 63)));
+}
+
+/* A pointer as a number: by way of memory, because the verifier lets nobody calculate with pointers. */
+static __always_inline u64 number_of(u64 *room, const void *pointer)
+{
+	*(volatile u64 *)room = (u64)pointer;
+	return *(volatile u64 *)room;
+}
+
 /*
  * The common case without a path: something else in this folder was judged a moment ago. Says only "allowed, and
  * nothing to report" (1); whatever is denied, reported or in any way unusual takes the long way.
+ *
+ * The pointers are typed, so that looking at what they point to is one instruction and not a call.
  */
-static __noinline int quickly_allowed(struct subject *s, struct access *a, u64 slot)
+static __noinline int quickly_allowed(struct subject *s, struct access *a, struct dentry *dentry, struct vfsmount *mnt)
 {
-	struct lictor_scratch *buf = scratch_at(slot);
-	u32 before = 1, after = 0;
+	struct dentry *parent = dentry->d_parent;
+	struct inode *leaf = dentry->d_inode, *folder = parent->d_inode;
+	u32 len = dentry->d_name.len;
 
-	if (!s || !a || !buf || a->dentry2 || !(a->flags & ACCESS_ONE_NAME) || (a->flags & ACCESS_ABSTRACT))
+	if (!s->policy || a->need == NEED_FLOOR || !(a->flags & ACCESS_ONE_NAME) || heart_stopped(false) ||
+	    mnt->mnt_root == dentry || parent == dentry || !len || len > LICTOR_NAME_MAX)
 		return 0;
-	if (!(a->flags & ACCESS_SILENT) && (!(a->flags & ACCESS_QUIET) || (s->flags & LICTOR_REPORT_READS)))
+	if (!(a->flags & ACCESS_SILENT) && worth_a_line(s, a) && (every_time(s, a) || !seen_before(s, a)))
 		return 0;
-	struct walk *w = &buf->walk;
-	struct dentry_window *d = &w->window;
-	bpf_probe_read_kernel(&before, sizeof(before), &rename_lock);
-	if (bpf_probe_read_kernel(d, sizeof(*d), (void *)(a->dentry + bpf_core_field_offset(struct dentry, d_parent))) ||
-	    bpf_probe_read_kernel(&w->mnt_root, sizeof(w->mnt_root),
-				  (void *)(a->mnt + bpf_core_field_offset(struct mount, mnt.mnt_root))))
+	u64 ino = leaf->i_ino, folder_ino = folder->i_ino;
+	s32 slot = scratch_take();
+	if (slot < 0)
 		return 0;
-	u32 len = d->hash_len >> 32;
-	u64 leaf = d->inode;
-	if ((before & 1) || a->dentry == w->mnt_root || d->parent == a->dentry || !leaf || !len || len > LICTOR_NAME_MAX)
+	struct lictor_scratch *buf = scratch_at(slot);
+	if (!buf)
 		return 0;
-	struct lictor_place *p = place_of(d->parent, a->mnt, s->policy);
-	if (!p || p->folder != d->parent || __sync_val_compare_and_swap(&p->used, 0, 1))
-		return 0;
-	u32 state = p->state, above = p->above;
-	bool same = p->folder == d->parent && p->mnt == a->mnt && p->policy == s->policy && p->renames == before &&
-		    p->removals == removals_now() && p->mounts == mounts_now() &&
-		    p->ns == (u64)bpf_get_current_task_btf()->nsproxy->mnt_ns && folder_facts(w, d->parent) &&
-		    p->inode == w->inode && p->sb == w->facts[0] && p->ino == w->facts[3];
+	u64 at = number_of(&buf->walk.parent, parent), inode = number_of(&buf->walk.inode, folder),
+	    mount = number_of(&buf->walk.mnt, (void *)a->mnt),
+	    sb = number_of(&buf->walk.sb, folder->i_sb),
+	    ns = number_of(&buf->walk.top, bpf_get_current_task_btf()->nsproxy->mnt_ns), allowed = 0, own = 0;
+	if ((s->flags & LICTOR_HAS_IDENTITIES) && bloom_says(ino))
+		own = identity_of(number_of(&buf->walk.dentry, leaf), s->policy, &buf->walk) & 0xff;
+	const void *name = dentry->d_name.name;
+	struct lictor_place *p = place_of(at, mount, s->policy);
+	if (!p || p->folder != at || __sync_val_compare_and_swap(&p->used, 0, 1))
+		goto out;
+	u32 state = p->state, above = p->above, renames = p->renames, mounts = p->mounts, removed = p->removals;
+	bool same = p->folder == at && p->mnt == mount && p->policy == s->policy && p->ns == ns && p->inode == inode &&
+		    p->sb == sb && p->ino == folder_ino;
 	__sync_fetch_and_and(&p->used, 0);
-	if (!same)
-		return 0;
-	if (s->flags & LICTOR_HAS_IDENTITIES)
-		above |= identity_of(leaf, s->policy, w) & 0xff;
 	u32 from = LICTOR_SCRATCH_TOP - 256;
-	if (bpf_probe_read_kernel(&buf->data[from], len & 0xff, (void *)d->name))
-		return 0;
+	asm volatile("%0 &= 0xff" : "+r"(len)); /* known above, and forgotten by the verifier */
+	if (!same || bpf_probe_read_kernel(&buf->data[from], len, name))
+		goto out;
 	u32 accept = match_path(slot, from, from + len, state, s->dead) & 0xff;
-	bpf_probe_read_kernel(&after, sizeof(after), &rename_lock);
-	if (buf->matching.broken || before != after)
-		return 0;
-	return !why(s, a, accept, above, 0, a->need);
+	/* Equal to what they were when the folder was remembered, so nothing changed between then and now, and everything
+	 * that was looked at above belongs together. */
+	if (!buf->matching.broken && renames == renames_now() && mounts == mounts_now() && removed == removals_now())
+		allowed = !why(s, a, accept, above | own, 0, a->need);
+out:
+	scratch_give(slot);
+	return allowed;
 }
 
 /*
@@ -372,10 +423,6 @@ __noinline int judge(struct subject *s, struct access *a)
 	} else if (heart_stopped(false)) {
 		reason = LICTOR_WHY_HEARTBEAT;
 		tier = LICTOR_TIER_HEARTBEAT;
-	}
-	if (!reason && quickly_allowed(s, a, slot)) {
-		scratch_give(slot);
-		return 0;
 	}
 	u32 mounts = mounts_now(), removed = removals_now();
 	u64 place = ((u64)slot << 32);
@@ -413,8 +460,8 @@ __noinline int judge(struct subject *s, struct access *a)
 		/* Internal mounts: also the layers below an overlay, whose files were judged by their own names. */
 		if ((a->flags & ACCESS_SILENT) || one->status == WALK_INTERNAL)
 			report = false;
-		else if (a->flags & ACCESS_QUIET)
-			report = (s->flags & LICTOR_REPORT_READS) && first_sight(s, a);
+		else
+			report = worth_a_line(s, a) && (every_time(s, a) || first_sight(s, a));
 	}
 	if (report) {
 		u32 pos = one->pos, total_end = a->dentry2 ? LICTOR_SCRATCH_TOP : tail;

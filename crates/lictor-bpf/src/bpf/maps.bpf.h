@@ -166,7 +166,6 @@ struct walk { /* the climb of path.bpf.h; here because the stack has 512 bytes f
 	struct lictor_identity_key key;
 	u64 sb, inode;
 	u64 up[2];    /* mnt_parent, mnt_mountpoint: neighbours too */
-	u64 facts[4]; /* i_sb to i_ino of an inode: neighbours too */
 	struct dentry_window window;
 };
 struct matching { /* where the automaton is */
@@ -245,12 +244,14 @@ struct {
 	__type(value, u32);
 } removals SEC(".maps");
 
-/* Allowed reads already reported, so that a session that reads one file a thousand times says so once. */
+/* Allowed opens already reported, so that whoever opens one file a thousand times says so once. */
 struct lictor_seen_key {
 	u64 session;
 	u64 ino;
 	u32 dev;
 	u32 op;
+	u32 pid; /* 0: whoever of the session */
+	u32 pad;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
