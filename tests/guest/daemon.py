@@ -73,6 +73,22 @@ class Daemon:
         """After an attack on it: it must be there, else the next case would fail for this one's reason."""
         if self.process is None or self.process.poll() is not None or not self.answers() or not self.enforces():
             self.kill()
+    def other_build(self, path):
+        """Makes a daemon whose kernel programs are the same and whose build is another: a byte of each embedded object's header
+        differs that no loader reads. Its build is a digest of the object, so it takes nothing of ours over."""
+        data = bytearray(pathlib.Path(self.program).read_bytes())
+        found, at = 0, data.find(b"\x7fELF\x02\x01\x01", 1)
+        while at > 0:
+            if int.from_bytes(data[at + 18 : at + 20], "little") == 247:  # EM_BPF
+                data[at + 15] ^= 1  # the last of e_ident's padding
+                found += 1
+            at = data.find(b"\x7fELF\x02\x01\x01", at + 1)
+        if not found:
+            raise RuntimeError(f"{self.program} contains no kernel program")
+        path.write_bytes(data)
+        path.chmod(0o755)
+        return str(path)
+
             self.start()
 
     def signal(self, number):

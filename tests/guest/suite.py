@@ -30,6 +30,7 @@ import cases_net
 import seq_daemon  # noqa: F401  registers its sequences
 import seq_run  # noqa: F401  registers its sequences
 import sequence
+import seq_upgrade  # noqa: F401  registers its sequences
 from daemon import Daemon
 from peers import Caller, Peers
 from playground import Playground

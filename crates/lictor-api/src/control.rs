@@ -231,6 +231,9 @@ pub struct SessionInfo {
     pub denied: u64,
     pub events: u64,
 }
+    /// The older build whose programs govern it, if it is not the daemon's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<String>,
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskInfo {
@@ -279,12 +282,28 @@ pub struct Status {
     #[serde(default)]
     pub counters: BTreeMap<String, u64>,
     pub uptime_ms: u64,
+    /// All of them, those that older builds' programs govern included.
 }
+    /// Programs of other builds that are still in force, until their last session ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub older_builds: Vec<OlderBuild>,
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hooks {
     pub attached: u64,
     /// Hooks that this kernel does not have, or that failed to attach.
+/// Programs that an earlier build of the daemon loaded, and that go on governing the sessions it started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OlderBuild {
+    /// Sixteen hexadecimal digits, as the folder of its pins is named.
+    pub build: String,
+    /// How many of its sessions the daemon knows by name.
+    pub sessions: u64,
+    /// Why the daemon cannot look after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
     #[serde(default)]
     pub missing: Vec<String>,
 }

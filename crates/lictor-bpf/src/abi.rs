@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The numbers of `bpf/lictor.h` for Rust. The structs come from the skeleton; a test compares these with the header.
 
+/// The form of maps and events.
+pub const ABI: u32 = 1;
 /// Sessions at once.
 pub const SESSIONS: u32 = 4096;
 /// Bytes of one scratch buffer that a path may use, the event's head included.
@@ -115,7 +117,8 @@ mod tests {
             let name = name.trim_start_matches("LICTOR_");
             assert_eq!(left.remove(name), Some(*value), "LICTOR_{name}");
         }
-        let ours = ["SESSIONS", "SCRATCH_TOP", "SCRATCH_PER_CPU", "BEAT_MAX_NS"];
+        let ours = ["ABI", "SESSIONS", "SCRATCH_TOP", "SCRATCH_PER_CPU", "BEAT_MAX_NS"];
+        assert_eq!(left["ABI"], super::ABI);
         assert_eq!(left["SESSIONS"], super::SESSIONS);
         assert_eq!(left["SCRATCH_TOP"], super::SCRATCH_TOP);
         assert_eq!(left["SCRATCH_PER_CPU"], super::SCRATCH_PER_CPU);

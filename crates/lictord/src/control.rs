@@ -22,7 +22,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::{Gid, Group, Uid, chown};
 
 use crate::daemon::Daemon;
-use crate::session::{Record, session_name};
+use crate::session::{Record, Session, session_name};
 
 pub(crate) fn listen(daemon: &Daemon) -> Result<UnixListener> {
     let path = &daemon.settings.control;
@@ -133,12 +133,8 @@ fn answer(daemon: &Daemon, peer: &Peer, request: Request) -> Result<Reply> {
             daemon.flush();
             let number = number_of(&session)?;
             let changing = daemon.lock();
-            let (events, denied) = match changing.sessions.live.get(&number) {
-                Some(session) => (session.recorded, session.denied),
-                None => {
-                    *changing.sessions.ended.get(&number).with_context(|| format!("there is no session {session}"))?
-                }
-            };
+            let (events, denied) =
+                changing.sessions.sums(number).with_context(|| format!("there is no session {session}"))?;
             let lost = daemon.sensor.counters()?.lost_ring;
             Reply::Summary(Summary { session, denied, events, lost })
         }
@@ -208,10 +204,7 @@ fn start_session(daemon: &Daemon, peer: &Peer, start: StartSession) -> Result<Re
     let changing = &mut *changing;
     let number = loop {
         let number = (ulid::Ulid::new().random() & 0xffff_ffff) as u64;
-        if number != 0
-            && !changing.sessions.live.contains_key(&number)
-            && !changing.sessions.ended.contains_key(&number)
-        {
+        if number != 0 && !changing.sessions.is_known(number) {
             break number;
         }
     };
@@ -246,7 +239,7 @@ fn agent_name(asked: Option<String>, policy: Option<(&str, &str)>) -> Result<Str
     if let Some(name) = asked {
         return Ok(name);
     }
-    if let Some((file, text)) = policy {
+    if let Some((file, text)) = own {
         let parsed = lictor_engine::policy::parse(file, text.as_bytes())
             .map_err(|problems| crate::session::problems_error(&problems))?;
         let names: Vec<String> = parsed.agents().map(|agent| agent.name().to_owned()).collect();
@@ -261,11 +254,16 @@ fn agent_name(asked: Option<String>, policy: Option<(&str, &str)>) -> Result<Str
 
 fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
     let changing = daemon.lock();
-    let mut sessions = Vec::new();
-    for session in changing.sessions.live.values() {
-        let tasks = changing
+    let info = |record: &Record, session: Option<&Session>, build: Option<String>| SessionInfo {
+        id: record.name(),
+        agent: record.agent.clone(),
+        mode: session.map(|session| session.mode).or(record.mode).unwrap_or(Mode::Enforce),
+        started: record.started.clone(),
+        policy: session.map_or_else(|| "unknown".into(), |session| session.source.clone()),
+        build,
+        tasks: changing
             .tree
-            .of_session(session.record.number)
+            .of_session(record.number)
             .into_iter()
             .map(|(pid, facts)| TaskInfo {
                 pid,
@@ -274,19 +272,16 @@ fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
                 cmdline: (!facts.args.is_empty()).then(|| bytes::escape(&facts.args.join(&b' '))),
                 uid: Some(facts.uid),
             })
-            .collect();
-        sessions.push(SessionInfo {
-            id: session.record.name(),
-            agent: session.record.agent.clone(),
-            mode: session.mode,
-            started: session.record.started.clone(),
-            policy: session.source.clone(),
-            tasks,
-            denied: session.denied,
-            events: session.recorded,
-        });
-    }
-    Ok(sessions)
+            .collect(),
+        denied: session.map_or(0, |session| session.denied),
+        events: session.map_or(0, |session| session.recorded),
+    };
+    let sessions = &changing.sessions;
+    let older = sessions.older.values();
+    Ok(older
+        .map(|older| info(&older.record, older.session.as_ref(), Some(older.build.clone())))
+        .chain(sessions.live.values().map(|session| info(&session.record, Some(session), None)))
+        .collect())
 }
 
 fn events(daemon: &Daemon, writer: &mut BufWriter<UnixStream>, filter: EventFilter) -> Result<()> {

@@ -11,7 +11,8 @@
 
 #include <linux/types.h>
 
-/* Bumped whenever a map's layout or the meaning of a field changes: a daemon only adopts pins of its own number. */
+/* Bumped whenever a map's layout, an event's, or the meaning of a field changes. A daemon reads the events of an older
+ * build's programs only when this number is its own. */
 #define LICTOR_ABI 1
 
 #define LICTOR_SESSIONS 4096 /* sessions at once; one more is refused by the daemon, never run ungoverned */
@@ -198,7 +199,7 @@ struct lictor_control {
 	__u32 fail_closed;
 	__u32 self_protection;
 	__u32 storage_may_fail; /* before 6.2 task storage can answer "none" while it is busy */
-	__u32 pad;
+	__u32 abi; /* LICTOR_ABI of the build that loaded the programs */
 };
 
 struct lictor_network_key {
