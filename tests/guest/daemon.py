@@ -36,9 +36,7 @@ class Daemon:
     def start(self, self_protection=None):
         if self_protection is not None:
             self._protection = self_protection
-        self.config_file.write_text(
-            f"policy: {self.policy_file}\nstate: {STATE}\ncontrol: {CONTROL}\npins: {PINS}\nself_protection: {'on' if self._protection else 'off'}\n"
-        )
+        self.write_config(self._protection)
         started = time.monotonic()
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen([self.program, "--config", str(self.config_file)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -55,6 +53,12 @@ class Daemon:
                                  config=str(self.config_file), state=STATE)  # fmt: skip
         return time.monotonic() - started
 
+    def write_config(self, self_protection):
+        self.config_file.write_text(
+            f"policy: {self.policy_file}\nstate: {STATE}\ncontrol: {CONTROL}\npins: {PINS}\nself_protection: {'on' if self_protection else 'off'}\n"
+        )
+        return self.config_file
+
     @staticmethod
     def answers():
         with socket.socket(socket.AF_UNIX) as sock:
@@ -69,10 +73,6 @@ class Daemon:
         status = subprocess.run([self.command, "status"], capture_output=True, text=True, check=False, timeout=60)
         return status.returncode == 0 and "ENFORCING" in status.stdout
 
-    def ensure(self):
-        """After an attack on it: it must be there, else the next case would fail for this one's reason."""
-        if self.process is None or self.process.poll() is not None or not self.answers() or not self.enforces():
-            self.kill()
     def other_build(self, path):
         """Makes a daemon whose kernel programs are the same and whose build is another: a byte of each embedded object's header
         differs that no loader reads. Its build is a digest of the object, so it takes nothing of ours over."""
@@ -89,6 +89,10 @@ class Daemon:
         path.chmod(0o755)
         return str(path)
 
+    def ensure(self):
+        """After an attack on it: it must be there, else the next case would fail for this one's reason."""
+        if self.process is None or self.process.poll() is not None or not self.answers() or not self.enforces():
+            self.kill()
             self.start()
 
     def signal(self, number):

@@ -24,6 +24,7 @@ numbers! {
         READ = 1 => "LICTOR_READ", WRITE = 2 => "LICTOR_WRITE", DENY = 4 => "LICTOR_DENY", EXEC = 8 => "LICTOR_EXEC",
         EXEC_DENY = 16 => "LICTOR_EXEC_DENY", LIBRARY = 32 => "LICTOR_LIBRARY", UNIX = 64 => "LICTOR_UNIX",
         READONLY = 128 => "LICTOR_READONLY", TREE = 256 => "LICTOR_IDENTITY_TREE",
+        DAEMON = 512 => "LICTOR_IDENTITY_DAEMON", EXECUTOR = 1024 => "LICTOR_IDENTITY_EXECUTOR",
     }
     /// `lictor_policy.flags`
     flags {
@@ -36,7 +37,10 @@ numbers! {
         HAS_IDENTITIES = 8192 => "LICTOR_HAS_IDENTITIES",
     }
     /// `lictor_label.flags`
-    label { GOVERNED = 1 => "LICTOR_GOVERNED", DAEMON = 2 => "LICTOR_DAEMON", LOADER = 4 => "LICTOR_LOADER" }
+    label {
+        GOVERNED = 1 => "LICTOR_GOVERNED", DAEMON = 2 => "LICTOR_DAEMON", LOADER = 4 => "LICTOR_LOADER",
+        OF_INIT = 8 => "LICTOR_OF_INIT", BECOMES_DAEMON = 16 => "LICTOR_BECOMES_DAEMON",
+    }
     /// `lictor_control.fail_closed`
     fail { OFF = 0 => "LICTOR_FAIL_OFF", NETWORK = 1 => "LICTOR_FAIL_NETWORK", ALL = 2 => "LICTOR_FAIL_ALL" }
     /// `lictor_event.kind`

@@ -153,6 +153,7 @@ pub fn run(start: Start) -> Result<()> {
     let reasons = canary::prove(&daemon)?;
     daemon.reasons.get_or_init(|| reasons);
     if daemon.settings.self_protection == Switch::On {
+        daemon.sensor.forget_common_identities(abi::rights::DAEMON | abi::rights::EXECUTOR)?;
         daemon.sensor.set_common_identities(&objects::own(&daemon.sensor, &own)?)?;
         daemon.sensor.set_self_protection(true);
     } else {
@@ -269,7 +270,6 @@ fn heart(daemon: &Daemon) {
     }
 }
 
-fn rings(daemon: &Daemon) {
 /// Keeps the hearts of other builds beating meanwhile: loading programs can take longer than the kernel waits.
 fn beating<T>(legacy: &[Arc<Legacy>], work: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
@@ -289,11 +289,12 @@ fn beating<T>(legacy: &[Arc<Legacy>], work: impl FnOnce() -> T) -> T {
     })
 }
 
+fn rings(daemon: &Daemon) {
     let (sender, receiver) = channel::<Vec<u8>>();
     let rings = open_rings(daemon, &sender);
-    loop {
     let legacy = daemon.legacy();
     let mut older: Vec<OlderRings<'_>> = legacy.iter().filter_map(|older| OlderRings::open(older, &sender)).collect();
+    loop {
         let last = daemon.stopping.load(Ordering::Acquire);
         if let Err(error) = rings.poll(ROUND, BATCH) {
             tracing::error!("cannot read the kernel's events: {error}");
@@ -389,7 +390,6 @@ impl Daemon {
         self.recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// One round: events, losses, ended sessions.
     pub(crate) fn legacy(&self) -> Vec<Arc<Legacy>> {
         self.legacy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
@@ -417,6 +417,7 @@ impl Daemon {
         }
     }
 
+    /// One round: events, losses, ended sessions.
     fn take(&self, round: &Round) {
         let clock = Clock::now();
         let mut changing = self.lock();
@@ -500,13 +501,13 @@ impl Daemon {
         let next = load_policy(&self.settings.policy)?;
         let mut changing = self.lock();
         changing.sessions.reload(&self.sensor, next.as_ref())?;
-        changing.policy = next;
         if !changing.sessions.older.is_empty() {
             tracing::warn!(
                 "{} sessions of an older build keep the policy that they had when lictord was upgraded",
                 changing.sessions.older.len()
             );
         }
+        changing.policy = next;
         self.epoch.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
@@ -562,7 +563,6 @@ impl Daemon {
         })
     }
 
-    fn unload(&self) -> Result<()> {
     fn older_builds(&self, sessions: &Sessions) -> Vec<OlderBuild> {
         let known = |build: &str| sessions.older.values().filter(|session| session.build == build).count() as u64;
         let legacy = self.legacy();
@@ -579,6 +579,7 @@ impl Daemon {
         readable.chain(unreadable).collect()
     }
 
+    fn unload(&self) -> Result<()> {
         self.sensor.unpin().context("cannot take the programs out of the kernel")
     }
 }
@@ -659,10 +660,10 @@ fn wait(daemon: &Arc<Daemon>) -> Result<()> {
             return Ok(());
         }
         ticks = ticks.wrapping_add(1);
-        let now =
         if ticks.is_multiple_of(50) {
             daemon.retire();
         }
+        let now =
             if !daemon.private && ticks.is_multiple_of(25) { FileStamp::of(&daemon.settings.policy) } else { file };
         if reload.swap(false, Ordering::AcqRel) || now != file {
             file = FileStamp::of(&daemon.settings.policy);

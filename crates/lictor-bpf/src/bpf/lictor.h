@@ -34,6 +34,8 @@
 #define LICTOR_UNIX 64
 #define LICTOR_READONLY 128
 #define LICTOR_IDENTITY_TREE 256 /* in `identities` only: holds for everything below the object too */
+#define LICTOR_IDENTITY_DAEMON 512 /* there too: the program that the daemon runs */
+#define LICTOR_IDENTITY_EXECUTOR 1024 /* there too: through which PID 1 starts its services */
 
 /* lictor_policy.flags */
 #define LICTOR_HAS_READ 1
@@ -65,6 +67,8 @@
 #define LICTOR_GOVERNED 1
 #define LICTOR_DAEMON 2
 #define LICTOR_LOADER 4 /* the program that runs is the dynamic loader itself */
+#define LICTOR_OF_INIT 8 /* PID 1 made this process while self_protection was on, and it runs nothing else yet */
+#define LICTOR_BECOMES_DAEMON 16 /* such a process that executes the daemon's program, until the kernel has done so */
 
 /* lictor_control.fail_closed */
 #define LICTOR_FAIL_OFF 0
