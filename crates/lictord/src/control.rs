@@ -18,6 +18,7 @@ use lictor_api::event::Event;
 use lictor_api::log::EventLog;
 use lictor_api::{bytes, explain, wire};
 use lictor_bpf::PidFd;
+use lictor_engine::policy::{BUILTIN, PolicyFile};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::{Gid, Group, Uid, chown};
 
@@ -213,7 +214,9 @@ fn start_session(daemon: &Daemon, peer: &Peer, start: StartSession) -> Result<Re
         slot: 0,
         agent: agent_name(
             start.agent,
+            start.profile.as_deref(),
             start.policy.as_ref().map(|policy| (policy.file.as_str(), policy.text.as_str())),
+            changing.policy.as_ref(),
         )?,
         mode: start.mode,
         policy: start.policy.map(|policy| (policy.file, policy.text)),
@@ -234,8 +237,15 @@ fn start_session(daemon: &Daemon, peer: &Peer, start: StartSession) -> Result<Re
     Ok(Reply::Started(started))
 }
 
-/// `--agent`, or the only agent of the session's own policy, or `default`.
-fn agent_name(asked: Option<String>, policy: Option<(&str, &str)>) -> Result<String> {
+/// `--agent`, or the only agent of the session's own policy; else the agent of the daemon's policy that is named as the
+/// command's profile, its `default`, the command's profile as it is built in, or the built-in `default`. In this order: a
+/// `default` that the owner of this machine wrote is not to be got round by the name of a command.
+fn agent_name(
+    asked: Option<String>,
+    profile: Option<&str>,
+    own: Option<(&str, &str)>,
+    daemon: Option<&PolicyFile>,
+) -> Result<String> {
     if let Some(name) = asked {
         return Ok(name);
     }
@@ -249,7 +259,10 @@ fn agent_name(asked: Option<String>, policy: Option<(&str, &str)>) -> Result<Str
             names => bail!("{file}: which agent? Say --agent with one of: {}", names.join(", ")),
         };
     }
-    Ok("default".into())
+    let Some(profile) = profile else { return Ok("default".into()) };
+    ensure!(BUILTIN.contains(&profile), "there is no built-in profile `{profile}`");
+    let has = |name: &str| daemon.is_some_and(|policy| policy.agent(name).is_some());
+    Ok(if has("default") && !has(profile) { "default" } else { profile }.to_owned())
 }
 
 fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
@@ -312,4 +325,35 @@ fn events(daemon: &Daemon, writer: &mut BufWriter<UnixStream>, filter: EventFilt
     }
     wire::write(writer, &Reply::End(true))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_chosen_by_the_nearest_word() {
+        let daemon = |agents: &str| {
+            let text = format!("version: 1\nagents: {{{agents}}}\n");
+            lictor_engine::policy::parse("policy.yaml", text.as_bytes()).unwrap()
+        };
+        let check = |expected: &str, asked: Option<&str>, profile: Option<&str>, policy: Option<&PolicyFile>| {
+            assert_eq!(agent_name(asked.map(str::to_owned), profile, None, policy).unwrap(), expected);
+        };
+        check("default", None, None, None);
+        check("claude-code", None, Some("claude-code"), None);
+        check("coder", Some("coder"), Some("claude-code"), None);
+        check("claude-code", None, Some("claude-code"), Some(&daemon("coder: {}")));
+        check("default", None, Some("claude-code"), Some(&daemon("default: {}")));
+        check("claude-code", None, Some("claude-code"), Some(&daemon("default: {}, claude-code: {}")));
+        assert!(agent_name(None, Some("coder"), None, Some(&daemon("coder: {}"))).is_err(), "no built-in profile");
+
+        let own = |agents: &str| {
+            let text = format!("version: 1\nagents: {{{agents}}}\n");
+            agent_name(None, Some("claude-code"), Some(("own.yaml", &text)), None)
+        };
+        assert_eq!(own("only: {}").unwrap(), "only");
+        assert_eq!(own("one: {}, default: {}").unwrap(), "default");
+        assert!(own("one: {}, two: {}").unwrap_err().to_string().contains("one, two"));
+    }
 }
