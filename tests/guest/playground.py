@@ -355,6 +355,7 @@ class Playground:
                                 "unix": [f"{n['run']}/ok.sock", f"{n['run']}/helper.sock", "@lictor-ok"]}},
             "blocked": {"network": {"deny": ["10.0.1.1:7002", "10.0.1.1:7002/udp", "[2001:db8::/32]:*"]}},
             "net-files": {"files": {"deny": denied_files}, "network": {"connect": [], "unix": [f"{n['run']}/helper.sock"]}},
+            "upgraded": {"files": {"deny": denied_files}, "exec": {"deny": [f"{n['bad']}/**"]}, "network": {"connect": ["10.0.1.1:7001"]}},
             "offline": {"network": {"connect": [], "listen": [], "unix": []}},
             "watched": {"mode": "monitor", "files": {"deny": denied_files}, "exec": {"deny": [f"{n['bad']}/**"]}, "network": {"connect": connect}},
             "privileged": {"privileges": ["ptrace", "mount", "userns", "raw_sockets", "bpf", "perf", "keyring", "modules"]},

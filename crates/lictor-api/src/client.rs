@@ -240,6 +240,7 @@ mod tests {
         let mut client = Client::connect(&path).unwrap();
         let request = StartSession {
             agent: None,
+            profile: None,
             policy: None,
             mode: None,
             pid: 7,

@@ -86,6 +86,10 @@ impl Reply {
 pub struct StartSession {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// The built-in profile of the command, for when nobody names an agent: without `agent` and `policy`, and where the
+    /// daemon's policy has no `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -227,6 +231,9 @@ pub struct SessionInfo {
     pub started: String,
     /// Where the policy comes from: a file, or `built-in`.
     pub policy: String,
+    /// The older build whose programs govern it, if it is not the daemon's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<String>,
     pub tasks: Vec<TaskInfo>,
     pub denied: u64,
     pub events: u64,
@@ -275,10 +282,26 @@ pub struct Status {
     /// Counts the policies that have been in force since the daemon started.
     #[serde(default)]
     pub epoch: u64,
+    /// All of them, those that older builds' programs govern included.
     pub sessions: u64,
+    /// Programs of other builds that are still in force, until their last session ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub older_builds: Vec<OlderBuild>,
     #[serde(default)]
     pub counters: BTreeMap<String, u64>,
     pub uptime_ms: u64,
+}
+
+/// Programs that an earlier build of the daemon loaded, and that go on governing the sessions it started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OlderBuild {
+    /// Sixteen hexadecimal digits, as the folder of its pins is named.
+    pub build: String,
+    /// How many of its sessions the daemon knows by name.
+    pub sessions: u64,
+    /// Why the daemon cannot look after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -307,6 +330,7 @@ mod tests {
         check(
             Request::StartSession(StartSession {
                 agent: Some("coder".into()),
+                profile: None,
                 policy: Some(PolicyText { file: "p.yaml".into(), text: "version: 1".into() }),
                 mode: Some(Mode::Enforce),
                 pid: 7,

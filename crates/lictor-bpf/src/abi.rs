@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The numbers of `bpf/lictor.h` for Rust. The structs come from the skeleton; a test compares these with the header.
 
+/// The form of maps and events.
+pub const ABI: u32 = 1;
 /// Sessions at once.
 pub const SESSIONS: u32 = 4096;
 /// Bytes of one scratch buffer that a path may use, the event's head included.
@@ -22,6 +24,7 @@ numbers! {
         READ = 1 => "LICTOR_READ", WRITE = 2 => "LICTOR_WRITE", DENY = 4 => "LICTOR_DENY", EXEC = 8 => "LICTOR_EXEC",
         EXEC_DENY = 16 => "LICTOR_EXEC_DENY", LIBRARY = 32 => "LICTOR_LIBRARY", UNIX = 64 => "LICTOR_UNIX",
         READONLY = 128 => "LICTOR_READONLY", TREE = 256 => "LICTOR_IDENTITY_TREE",
+        DAEMON = 512 => "LICTOR_IDENTITY_DAEMON", EXECUTOR = 1024 => "LICTOR_IDENTITY_EXECUTOR",
     }
     /// `lictor_policy.flags`
     flags {
@@ -34,7 +37,10 @@ numbers! {
         HAS_IDENTITIES = 8192 => "LICTOR_HAS_IDENTITIES",
     }
     /// `lictor_label.flags`
-    label { GOVERNED = 1 => "LICTOR_GOVERNED", DAEMON = 2 => "LICTOR_DAEMON", LOADER = 4 => "LICTOR_LOADER" }
+    label {
+        GOVERNED = 1 => "LICTOR_GOVERNED", DAEMON = 2 => "LICTOR_DAEMON", LOADER = 4 => "LICTOR_LOADER",
+        OF_INIT = 8 => "LICTOR_OF_INIT", BECOMES_DAEMON = 16 => "LICTOR_BECOMES_DAEMON",
+    }
     /// `lictor_control.fail_closed`
     fail { OFF = 0 => "LICTOR_FAIL_OFF", NETWORK = 1 => "LICTOR_FAIL_NETWORK", ALL = 2 => "LICTOR_FAIL_ALL" }
     /// `lictor_event.kind`
@@ -115,7 +121,8 @@ mod tests {
             let name = name.trim_start_matches("LICTOR_");
             assert_eq!(left.remove(name), Some(*value), "LICTOR_{name}");
         }
-        let ours = ["SESSIONS", "SCRATCH_TOP", "SCRATCH_PER_CPU", "BEAT_MAX_NS"];
+        let ours = ["ABI", "SESSIONS", "SCRATCH_TOP", "SCRATCH_PER_CPU", "BEAT_MAX_NS"];
+        assert_eq!(left["ABI"], super::ABI);
         assert_eq!(left["SESSIONS"], super::SESSIONS);
         assert_eq!(left["SCRATCH_TOP"], super::SCRATCH_TOP);
         assert_eq!(left["SCRATCH_PER_CPU"], super::SCRATCH_PER_CPU);

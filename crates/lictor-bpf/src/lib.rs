@@ -9,6 +9,7 @@ mod decode;
 mod error;
 pub mod features;
 mod identity;
+mod legacy;
 mod mapping;
 mod policy;
 mod sensor;
@@ -18,8 +19,9 @@ mod task;
 pub use decode::{DecodeError, RawEvent, decode};
 pub use error::Error;
 pub use identity::Identity;
+pub use legacy::{Found, Legacy};
 pub use policy::{Cell, Hash, Network, PolicyStore, PortSet, Ports, Tables};
-pub use sensor::{Counters, Legacy, Options, Rings, Sensor, SessionState, any_session_alive};
+pub use sensor::{Counters, Options, Rings, Sensor, SessionState, any_session_alive};
 pub use task::{
     PidFd, join_new_session_keyring, monotonic_ns, prepare_map_executable, set_close_on_exec, try_bpf,
     try_map_executable,

@@ -427,6 +427,23 @@ impl Sensor {
         put_identities(self, 0, objects).map(|_| ())
     }
 
+    /// Takes back what [`Sensor::set_common_identities`] said of objects with any of these marks: an earlier daemon's
+    /// program is not ours for ever.
+    pub fn forget_common_identities(&self, marks: u32) -> Result<()> {
+        let map = self.map("identities")?;
+        for key in map.keys().collect::<Vec<_>>() {
+            let common = from_bytes::<types::lictor_identity_key>(&key).is_some_and(|key| key.policy == 0);
+            if !common {
+                continue;
+            }
+            let value = map.lookup(&key, MapFlags::ANY).map_err(bpf("cannot read `identities`"))?;
+            if value.and_then(|value| from_bytes::<u32>(&value)).is_some_and(|rights| rights & marks != 0) {
+                map.delete(&key).map_err(bpf("cannot take an identity back"))?;
+            }
+        }
+        Ok(())
+    }
+
     fn mark_own_map(&self, map: &MapHandle) -> Result<()> {
         let id = map.info().map_err(bpf("cannot ask for a map's id"))?.info.id;
         put(self.map("own_objects")?, "own_objects", &(1u64 << 32 | u64::from(id)), &1u32)

@@ -3,7 +3,7 @@
 //!
 //! Pins live in `<pins>/<build>/{maps,links,programs}`. A daemon of the same build takes them over as they are: no
 //! program is replaced, nothing is open for a moment. A daemon of another build leaves a build that still has sessions
-//! in force ([`Legacy`]), keeps its heart beating and removes it after its last session; new sessions get the new one.
+//! in force ([`crate::Legacy`]), keeps its heart beating and removes it after its last session; new sessions get the new one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -72,7 +72,8 @@ impl Sensor {
         let dir = options.pins.join(build_id());
         let sensor =
             if dir.join("links").is_dir() { Sensor::adopt(dir)? } else { Sensor::load(dir, options, &kernel)? };
-        sensor.mark_own_objects()?;
+        mark_objects(sensor.map("own_objects")?, &sensor.objects()?)?;
+        sensor.control.u32(offset_of!(types::lictor_control, abi)).store(abi::ABI, Ordering::Release);
         // 6.2 made task storage answer also while it is busy on this CPU.
         let (major, minor) = kernel_version();
         sensor
@@ -165,11 +166,7 @@ impl Sensor {
 
     fn adopt(dir: PathBuf) -> Result<Sensor> {
         let maps = open_maps(&dir.join("maps"))?;
-        let mut links = Vec::new();
-        for entry in fs::read_dir(dir.join("links")).map_err(io("cannot read the pinned links"))? {
-            let path = entry.map_err(io("cannot read the pinned links"))?.path();
-            links.push(Link::open(&path).map_err(bpf(format!("cannot open {}", path.display())))?);
-        }
+        let links = open_links(&dir.join("links"))?;
         let kernel = Kernel::probe()?;
         let expected = expected_programs(&kernel)?;
         if links.len() != expected {
@@ -285,39 +282,12 @@ impl Sensor {
     }
 
     pub fn counters(&self) -> Result<Counters> {
-        let map = self.map("counters")?;
-        let sum = |index: u32| -> Result<u64> {
-            let values =
-                map.lookup_percpu(&index.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read the counters"))?;
-            Ok(values.into_iter().flatten().filter_map(|value| from_bytes::<u64>(&value)).sum())
-        };
-        Ok(Counters {
-            lost_ring: sum(abi::counter::LOST_RING)?,
-            lost_scratch: sum(abi::counter::LOST_SCRATCH)?,
-            internal: sum(abi::counter::INTERNAL)?,
-            denied: sum(abi::counter::DENIED)?,
-            events: sum(abi::counter::EVENTS)?,
-            label_fallback: sum(abi::counter::LABEL_FALLBACK)?,
-            rename_retry: sum(abi::counter::RENAME_RETRY)?,
-        })
+        counters_in(self.map("counters")?)
     }
 
-    /// For the guard: the ids of our maps, programs and links.
-    fn mark_own_objects(&self) -> Result<()> {
-        let own = self.map("own_objects")?;
-        let mark = |kind: u64, id: u32| {
-            own.update(&(kind << 32 | u64::from(id)).to_ne_bytes(), &1u32.to_ne_bytes(), MapFlags::ANY)
-                .map_err(bpf("cannot note our own objects"))
-        };
-        for map in self.maps.values() {
-            mark(1, map.info().map_err(bpf("cannot ask for a map's id"))?.info.id)?;
-        }
-        for link in &self._links {
-            let info = link.info().map_err(bpf("cannot ask for a link's id"))?;
-            mark(3, info.id)?;
-            mark(2, info.prog_id)?;
-        }
-        Ok(())
+    /// For the guard: the keys of our maps, programs and links in `own_objects`.
+    pub(crate) fn objects(&self) -> Result<Vec<u64>> {
+        objects_of(&self.maps, &self._links)
     }
 
     /// Takes the pins away: the programs go with this process. Only for a private daemon whose session is over.
@@ -331,14 +301,54 @@ impl Sensor {
     }
 }
 
+pub(crate) fn counters_in(map: &MapHandle) -> Result<Counters> {
+    let sum = |index: u32| -> Result<u64> {
+        let values = map.lookup_percpu(&index.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read the counters"))?;
+        Ok(values.into_iter().flatten().filter_map(|value| from_bytes::<u64>(&value)).sum())
+    };
+    Ok(Counters {
+        lost_ring: sum(abi::counter::LOST_RING)?,
+        lost_scratch: sum(abi::counter::LOST_SCRATCH)?,
+        internal: sum(abi::counter::INTERNAL)?,
+        denied: sum(abi::counter::DENIED)?,
+        events: sum(abi::counter::EVENTS)?,
+        label_fallback: sum(abi::counter::LABEL_FALLBACK)?,
+        rename_retry: sum(abi::counter::RENAME_RETRY)?,
+    })
+}
+
+/// Keys in `own_objects`: the kind (1 map, 2 program, 3 link) above the kernel's id.
+pub(crate) fn objects_of(maps: &BTreeMap<String, MapHandle>, links: &[Link]) -> Result<Vec<u64>> {
+    let key = |kind: u64, id: u32| kind << 32 | u64::from(id);
+    let mut keys = Vec::new();
+    for map in maps.values() {
+        keys.push(key(1, map.info().map_err(bpf("cannot ask for a map's id"))?.info.id));
+    }
+    for link in links {
+        let info = link.info().map_err(bpf("cannot ask for a link's id"))?;
+        keys.extend([key(3, info.id), key(2, info.prog_id)]);
+    }
+    Ok(keys)
+}
+
+pub(crate) fn mark_objects(own: &MapHandle, keys: &[u64]) -> Result<()> {
+    keys.iter().try_for_each(|key| {
+        own.update(&key.to_ne_bytes(), &1u32.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot note our own objects"))
+    })
+}
+
 /// The reading end of both rings.
 pub struct Rings<'a>(libbpf_rs::RingBuffer<'a>);
 
 impl<'a> Rings<'a> {
     /// `take` is called with each record's bytes, denials first.
     pub fn open(sensor: &'a Sensor, take: impl Fn(&[u8]) + Clone + 'a) -> Result<Rings<'a>> {
+        Rings::of([sensor.map("denials")?, sensor.map("events")?], take)
+    }
+
+    pub(crate) fn of(maps: [&'a MapHandle; 2], take: impl Fn(&[u8]) + Clone + 'a) -> Result<Rings<'a>> {
         let mut builder = libbpf_rs::RingBufferBuilder::new();
-        for map in [sensor.map("denials")?, sensor.map("events")?] {
+        for map in maps {
             let take = take.clone();
             builder
                 .add(map, move |bytes: &[u8]| {
@@ -369,66 +379,13 @@ impl<'a> Rings<'a> {
     }
 }
 
-/// Programs of another build that are still in force.
-pub struct Legacy {
-    dir: PathBuf,
-    control: Mapping,
-    sessions: MapHandle,
-    labels: MapHandle,
-}
-
-impl Legacy {
-    /// All other builds below `pins`.
-    pub fn find(pins: &Path) -> Result<Vec<Legacy>> {
-        let mut found = Vec::new();
-        let own = build_id();
-        for entry in fs::read_dir(pins).map_err(io(format!("cannot read {}", pins.display())))? {
-            let dir = entry.map_err(io("cannot read the pins"))?.path();
-            if dir.file_name().is_some_and(|name| name == own.as_str()) || !dir.join("links").is_dir() {
-                continue;
-            }
-            let open = |name: &str| {
-                MapHandle::from_pinned_path(dir.join("maps").join(name))
-                    .map_err(bpf("cannot open an older build's map"))
-            };
-            let control = Mapping::new(open("control")?.as_fd(), size_of::<u64>(), "control")?;
-            found.push(Legacy { sessions: open("sessions")?, labels: open("task_labels")?, control, dir });
-        }
-        Ok(found)
-    }
-
-    /// Their sessions shall know this process, and the sockets that it makes from now on, for the daemon.
-    pub fn label_daemon(&self) -> Result<()> {
-        label_daemon(&self.labels)
-    }
-
-    /// Whether a task is governed by a session of that build.
-    pub fn governs(&self, task: &PidFd) -> Result<bool> {
-        Ok(session_in(&self.labels, task)?.is_some())
-    }
-
-    /// The first field of `control` is the beat, in every build.
-    pub fn beat(&self) {
-        self.control.u64(0).store(monotonic_ns(), Ordering::Release);
-    }
-
-    /// Whether a session of that build still has tasks: the second field of a session, in every build.
-    pub fn in_use(&self) -> Result<bool> {
-        any_tasks(&self.sessions)
-    }
-
-    pub fn remove(self) -> Result<()> {
-        remove_pins(&self.dir)
-    }
-}
-
-fn label_daemon(labels: &MapHandle) -> Result<()> {
+pub(crate) fn label_daemon(labels: &MapHandle) -> Result<()> {
     let myself = PidFd::open(std::process::id())?;
     let label = types::lictor_label { session: 0, slot: 0, flags: abi::label::DAEMON };
     labels.update(&myself.key(), bytes_of(&label), MapFlags::ANY).map_err(bpf("cannot label the daemon"))
 }
 
-fn session_in(labels: &MapHandle, task: &PidFd) -> Result<Option<u64>> {
+pub(crate) fn session_in(labels: &MapHandle, task: &PidFd) -> Result<Option<u64>> {
     let label = labels.lookup(&task.key(), MapFlags::ANY).map_err(bpf("cannot read the process's label"))?;
     let label = label.and_then(|bytes| from_bytes::<types::lictor_label>(&bytes));
     Ok(label.filter(|label| label.flags & abi::label::GOVERNED != 0).map(|label| label.session))
@@ -448,7 +405,7 @@ pub fn any_session_alive(pins: &Path) -> Result<bool> {
     Ok(false)
 }
 
-fn any_tasks(sessions: &MapHandle) -> Result<bool> {
+pub(crate) fn any_tasks(sessions: &MapHandle) -> Result<bool> {
     for slot in 0..sessions.max_entries() {
         let state = sessions.lookup(&slot.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read a session"))?;
         if state.and_then(|bytes| from_bytes::<i64>(bytes.get(8..)?)).unwrap_or(0) > 0 {
@@ -459,7 +416,7 @@ fn any_tasks(sessions: &MapHandle) -> Result<bool> {
 }
 
 /// Changes with every change of the programs or of their layout.
-fn build_id() -> String {
+pub(crate) fn build_id() -> String {
     Sha256::digest(crate::skel::OBJECT).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -515,7 +472,7 @@ fn expected_programs(kernel: &Kernel) -> Result<usize> {
         .count())
 }
 
-fn open_maps(dir: &Path) -> Result<BTreeMap<String, MapHandle>> {
+pub(crate) fn open_maps(dir: &Path) -> Result<BTreeMap<String, MapHandle>> {
     let mut maps = BTreeMap::new();
     for entry in fs::read_dir(dir).map_err(io(format!("cannot read {}", dir.display())))? {
         let entry = entry.map_err(io("cannot read the pinned maps"))?;
@@ -524,6 +481,15 @@ fn open_maps(dir: &Path) -> Result<BTreeMap<String, MapHandle>> {
         maps.insert(entry.file_name().to_string_lossy().into_owned(), map);
     }
     Ok(maps)
+}
+
+pub(crate) fn open_links(dir: &Path) -> Result<Vec<Link>> {
+    let mut links = Vec::new();
+    for entry in fs::read_dir(dir).map_err(io(format!("cannot read {}", dir.display())))? {
+        let path = entry.map_err(io("cannot read the pinned links"))?.path();
+        links.push(Link::open(&path).map_err(bpf(format!("cannot open {}", path.display())))?);
+    }
+    Ok(links)
 }
 
 fn attach_all(object: &mut Object, pins: &Path) -> Result<Vec<Link>> {
@@ -580,7 +546,7 @@ fn mount_bpffs(pins: &Path) -> Result<()> {
     fs::set_permissions(pins, fs::Permissions::from_mode(0o700)).map_err(io(format!("cannot close {}", pins.display())))
 }
 
-fn remove_pins(dir: &Path) -> Result<()> {
+pub(crate) fn remove_pins(dir: &Path) -> Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other.map_err(io(format!("cannot remove {}", dir.display()))),

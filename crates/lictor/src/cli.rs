@@ -59,7 +59,8 @@ pub(crate) enum PolicyCommand {
 Exit status: that of CMD; 128+N when signal N ended it; 126 CMD may not be executed; 127 CMD was not
 found; 125 Lictor itself failed, and CMD was not started.")]
 pub(crate) struct RunArgs {
-    /// The agent, as the policy names it, or a built-in profile [default: the only agent of --policy, else `default`]
+    /// The agent, as the policy names it, or a built-in profile [default: the only agent of --policy; else the profile of
+    /// CMD (claude, codex, gemini, opencode, aider) where lictord's policy has no agent `default`; else `default`]
     #[arg(long, value_name = "NAME")]
     pub(crate) agent: Option<String>,
     /// Govern this session by this policy file (with a running lictord: root only)
@@ -77,7 +78,7 @@ pub(crate) struct RunArgs {
     /// Write every event of the session to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
-    /// Leave out the line about denials at the end
+    /// Leave out the line about the profile that was chosen, and the one about denials at the end
     #[arg(long)]
     pub(crate) quiet: bool,
     /// The command and its arguments

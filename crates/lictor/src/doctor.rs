@@ -5,7 +5,7 @@ use crate::cli::DoctorArgs;
 use crate::output::{self, Cell};
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -48,10 +48,8 @@ pub(crate) fn run(args: &DoctorArgs, out: &mut impl Write) -> anyhow::Result<Exi
     });
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let boot_config = format!("/boot/config-{}", release.trim());
-    let checks = required.chain([
-        kernel_options(&boot_config, std::fs::read_to_string(&boot_config)),
-        ima(Path::new("/sys/kernel/security/ima").is_dir()),
-    ]);
+    let (config, text) = kernel_config(&[Path::new(&boot_config), Path::new("/proc/config.gz")]);
+    let checks = required.chain([kernel_options(&config, text), ima(Path::new("/sys/kernel/security/ima").is_dir())]);
     let checks: Vec<Check> = checks.collect();
     let report = Report { can_enforce: checks.iter().all(|check| check.ok || !check.required), checks };
     if args.json {
@@ -61,6 +59,35 @@ pub(crate) fn run(args: &DoctorArgs, out: &mut impl Write) -> anyhow::Result<Exi
         print(out, &report)?;
     }
     Ok(if report.can_enforce { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// More than any kernel's options take; what is longer is something else.
+const CONFIG_MAX: u64 = 16 << 20;
+
+/// The first of the files that is there, unpacked when its name says that it is packed; with the first one's error when
+/// there is none.
+fn kernel_config(paths: &[&Path]) -> (String, io::Result<String>) {
+    let mut missing = None;
+    for path in paths {
+        let file = match std::fs::File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                missing.get_or_insert((path.display().to_string(), Err(error)));
+                continue;
+            }
+            file => file,
+        };
+        let text = file.and_then(|file| {
+            let mut text = String::new();
+            if path.extension().is_some_and(|extension| extension == "gz") {
+                flate2::read::GzDecoder::new(file).take(CONFIG_MAX).read_to_string(&mut text)?;
+            } else {
+                file.take(CONFIG_MAX).read_to_string(&mut text)?;
+            }
+            Ok(text)
+        });
+        return (path.display().to_string(), text);
+    }
+    missing.unwrap_or_else(|| ("the kernel's options".into(), Err(io::ErrorKind::NotFound.into())))
 }
 
 /// A kernel's build options, where they can be read. They only explain what other checks find: what
@@ -155,6 +182,27 @@ This host cannot enforce: mend bpf-lsm.
         report.checks.remove(1);
         report.can_enforce = true;
         assert!(output::plain(|out| print(out, &report).unwrap()).ends_with("This host can enforce.\n"));
+    }
+
+    #[test]
+    fn kernel_options_come_from_boot_or_packed_from_the_kernel() {
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, packed) = (folder.path().join("config"), folder.path().join("config.gz"));
+        let paths: [&Path; 2] = [&plain, &packed];
+        let (name, text) = kernel_config(&paths);
+        assert_eq!((name.as_str(), text.unwrap_err().kind()), (plain.to_str().unwrap(), io::ErrorKind::NotFound));
+
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(b"CONFIG_BPF_LSM=y\n").unwrap();
+        let bytes = encoder.finish().unwrap();
+        std::fs::write(&packed, &bytes).unwrap();
+        let (name, text) = kernel_config(&paths);
+        assert_eq!((name.as_str(), text.unwrap().as_str()), (packed.to_str().unwrap(), "CONFIG_BPF_LSM=y\n"));
+
+        std::fs::write(&packed, &bytes[..bytes.len() - 9]).unwrap();
+        assert!(kernel_config(&paths).1.is_err(), "cut short");
+        std::fs::write(&plain, "plain").unwrap();
+        assert_eq!(kernel_config(&paths).1.unwrap(), "plain");
     }
 
     #[test]

@@ -31,7 +31,7 @@ fn print(out: &mut impl Write, sessions: &[SessionInfo], zone: &TimeZone) -> io:
         }
         writeln!(
             out,
-            "{}{}{}  agent {}, {}, since {}, {}, {} denied, policy {}",
+            "{}{}{}  agent {}, {}, since {}, {}, {} denied, policy {}{}",
             output::HEAD,
             printable(&session.id),
             output::HEAD.render_reset(),
@@ -41,6 +41,7 @@ fn print(out: &mut impl Write, sessions: &[SessionInfo], zone: &TimeZone) -> io:
             count(session.events, "event"),
             session.denied,
             printable(&session.policy),
+            session.build.as_ref().map(|build| format!(", older build {}", printable(build))).unwrap_or_default(),
         )?;
         Tree::new(&session.tasks).print(out)?;
     }
@@ -116,6 +117,7 @@ mod tests {
             mode: Mode::Enforce,
             started: "2026-01-02T03:04:05Z".into(),
             policy: "/etc/lictor/policy.yaml".into(),
+            build: None,
             tasks: tasks.collect(),
             denied: 2,
             events: 1,

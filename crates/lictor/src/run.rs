@@ -17,10 +17,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use lictor_api::bytes::escape;
+use lictor_api::bytes::{escape, printable};
 use lictor_api::client::{Client, ClientError};
-use lictor_api::control::{EventFilter, PolicyText, StartSession, Summary};
+use lictor_api::control::{EventFilter, PolicyText, StartSession, Started, Summary};
 use lictor_api::settings::Settings;
+use lictor_engine::policy::profile_of_command;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, initgroups, pipe, setgid, setuid};
@@ -66,8 +67,10 @@ fn session(args: &RunArgs, context: &Context) -> Result<u8> {
     let mut client = daemon.client()?;
 
     let mut child = Waiting::start(args)?;
+    let profile = args.command.first().and_then(|command| profile_of_command(command.as_bytes()));
     let started = client.start_session(StartSession {
         agent: args.agent.clone(),
+        profile: profile.map(str::to_owned),
         policy,
         mode: args.mode.map(Into::into),
         pid: child.pid(),
@@ -83,6 +86,11 @@ fn session(args: &RunArgs, context: &Context) -> Result<u8> {
             bail!("{error}");
         }
     };
+    if let Some(line) = chosen_line(args, profile, &started)
+        && !args.quiet
+    {
+        eprintln!("lictor: {line}");
+    }
     let follower = match events {
         Some(file) => Some(Follower::start(&daemon, &started.session, file).inspect_err(|_| child.abandon())?),
         None => None,
@@ -106,6 +114,20 @@ fn session(args: &RunArgs, context: &Context) -> Result<u8> {
     drop(client);
     daemon.leave();
     Ok(status)
+}
+
+/// What was chosen for somebody who did not choose; `None` when there is nothing to tell.
+fn chosen_line(args: &RunArgs, profile: Option<&str>, started: &Started) -> Option<String> {
+    if args.agent.is_some() || args.policy.is_some() || profile != Some(&started.agent) {
+        return None;
+    }
+    let command = args.command.first()?.to_string_lossy();
+    let source = if started.policy_source == "built-in" {
+        "the built-in profile".to_owned()
+    } else {
+        format!("the agent of {},", started.policy_source)
+    };
+    Some(format!("`{}` is governed by {source} {} (--agent chooses another)", printable(&command), started.agent))
 }
 
 fn say_summary(summary: &Summary) {

@@ -41,6 +41,11 @@ fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
     line(out, "kernel", format!("{}, security modules {}", status.kernel, status.lsm.join(",")))?;
     line(out, "policy", format!("{}, epoch {}", status.policy, status.epoch))?;
     line(out, "sessions", status.sessions.to_string())?;
+    for older in &status.older_builds {
+        let problem = older.problem.as_ref().map(|problem| format!("; {}", printable(problem))).unwrap_or_default();
+        let value = format!("build {}: {}{problem}", printable(&older.build), output::count(older.sessions, "session"));
+        line(out, "older", value)?;
+    }
     let missing = match status.hooks.missing.as_slice() {
         [] => String::new(),
         missing => format!(", missing {}", missing.join(", ")),
@@ -58,7 +63,7 @@ fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lictor_api::control::Hooks;
+    use lictor_api::control::{Hooks, OlderBuild};
 
     #[test]
     fn a_degraded_daemon_says_why() {
@@ -73,6 +78,7 @@ mod tests {
             policy: "built-in".into(),
             epoch: 3,
             sessions: 2,
+            older_builds: vec![OlderBuild { build: "0123456789abcdef".into(), sessions: 1, problem: None }],
             counters: [("denied".to_owned(), 4), ("events_total".to_owned(), 17)].into(),
             uptime_ms: 61_000,
         };
@@ -85,6 +91,7 @@ lictord   0.1.0, pid 12, up 1m 1s
 kernel    6.12.0, security modules capability,bpf
 policy    built-in, epoch 3
 sessions  2
+older     build 0123456789abcdef: 1 session
 hooks     98 attached, missing uring_cmd
 
 COUNTER       VALUE

@@ -18,11 +18,12 @@ use lictor_api::event::Event;
 use lictor_api::log::EventLog;
 use lictor_api::{bytes, explain, wire};
 use lictor_bpf::PidFd;
+use lictor_engine::policy::{BUILTIN, PolicyFile};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::{Gid, Group, Uid, chown};
 
 use crate::daemon::Daemon;
-use crate::session::{Record, session_name};
+use crate::session::{Record, Session, session_name};
 
 pub(crate) fn listen(daemon: &Daemon) -> Result<UnixListener> {
     let path = &daemon.settings.control;
@@ -133,12 +134,8 @@ fn answer(daemon: &Daemon, peer: &Peer, request: Request) -> Result<Reply> {
             daemon.flush();
             let number = number_of(&session)?;
             let changing = daemon.lock();
-            let (events, denied) = match changing.sessions.live.get(&number) {
-                Some(session) => (session.recorded, session.denied),
-                None => {
-                    *changing.sessions.ended.get(&number).with_context(|| format!("there is no session {session}"))?
-                }
-            };
+            let (events, denied) =
+                changing.sessions.sums(number).with_context(|| format!("there is no session {session}"))?;
             let lost = daemon.sensor.counters()?.lost_ring;
             Reply::Summary(Summary { session, denied, events, lost })
         }
@@ -208,10 +205,7 @@ fn start_session(daemon: &Daemon, peer: &Peer, start: StartSession) -> Result<Re
     let changing = &mut *changing;
     let number = loop {
         let number = (ulid::Ulid::new().random() & 0xffff_ffff) as u64;
-        if number != 0
-            && !changing.sessions.live.contains_key(&number)
-            && !changing.sessions.ended.contains_key(&number)
-        {
+        if number != 0 && !changing.sessions.is_known(number) {
             break number;
         }
     };
@@ -220,7 +214,9 @@ fn start_session(daemon: &Daemon, peer: &Peer, start: StartSession) -> Result<Re
         slot: 0,
         agent: agent_name(
             start.agent,
+            start.profile.as_deref(),
             start.policy.as_ref().map(|policy| (policy.file.as_str(), policy.text.as_str())),
+            changing.policy.as_ref(),
         )?,
         mode: start.mode,
         policy: start.policy.map(|policy| (policy.file, policy.text)),
@@ -241,12 +237,19 @@ fn start_session(daemon: &Daemon, peer: &Peer, start: StartSession) -> Result<Re
     Ok(Reply::Started(started))
 }
 
-/// `--agent`, or the only agent of the session's own policy, or `default`.
-fn agent_name(asked: Option<String>, policy: Option<(&str, &str)>) -> Result<String> {
+/// `--agent`, or the only agent of the session's own policy; else the agent of the daemon's policy that is named as the
+/// command's profile, its `default`, the command's profile as it is built in, or the built-in `default`. In this order: a
+/// `default` that the owner of this machine wrote is not to be got round by the name of a command.
+fn agent_name(
+    asked: Option<String>,
+    profile: Option<&str>,
+    own: Option<(&str, &str)>,
+    daemon: Option<&PolicyFile>,
+) -> Result<String> {
     if let Some(name) = asked {
         return Ok(name);
     }
-    if let Some((file, text)) = policy {
+    if let Some((file, text)) = own {
         let parsed = lictor_engine::policy::parse(file, text.as_bytes())
             .map_err(|problems| crate::session::problems_error(&problems))?;
         let names: Vec<String> = parsed.agents().map(|agent| agent.name().to_owned()).collect();
@@ -256,16 +259,24 @@ fn agent_name(asked: Option<String>, policy: Option<(&str, &str)>) -> Result<Str
             names => bail!("{file}: which agent? Say --agent with one of: {}", names.join(", ")),
         };
     }
-    Ok("default".into())
+    let Some(profile) = profile else { return Ok("default".into()) };
+    ensure!(BUILTIN.contains(&profile), "there is no built-in profile `{profile}`");
+    let has = |name: &str| daemon.is_some_and(|policy| policy.agent(name).is_some());
+    Ok(if has("default") && !has(profile) { "default" } else { profile }.to_owned())
 }
 
 fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
     let changing = daemon.lock();
-    let mut sessions = Vec::new();
-    for session in changing.sessions.live.values() {
-        let tasks = changing
+    let info = |record: &Record, session: Option<&Session>, build: Option<String>| SessionInfo {
+        id: record.name(),
+        agent: record.agent.clone(),
+        mode: session.map(|session| session.mode).or(record.mode).unwrap_or(Mode::Enforce),
+        started: record.started.clone(),
+        policy: session.map_or_else(|| "unknown".into(), |session| session.source.clone()),
+        build,
+        tasks: changing
             .tree
-            .of_session(session.record.number)
+            .of_session(record.number)
             .into_iter()
             .map(|(pid, facts)| TaskInfo {
                 pid,
@@ -274,19 +285,16 @@ fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
                 cmdline: (!facts.args.is_empty()).then(|| bytes::escape(&facts.args.join(&b' '))),
                 uid: Some(facts.uid),
             })
-            .collect();
-        sessions.push(SessionInfo {
-            id: session.record.name(),
-            agent: session.record.agent.clone(),
-            mode: session.mode,
-            started: session.record.started.clone(),
-            policy: session.source.clone(),
-            tasks,
-            denied: session.denied,
-            events: session.recorded,
-        });
-    }
-    Ok(sessions)
+            .collect(),
+        denied: session.map_or(0, |session| session.denied),
+        events: session.map_or(0, |session| session.recorded),
+    };
+    let sessions = &changing.sessions;
+    let older = sessions.older.values();
+    Ok(older
+        .map(|older| info(&older.record, older.session.as_ref(), Some(older.build.clone())))
+        .chain(sessions.live.values().map(|session| info(&session.record, Some(session), None)))
+        .collect())
 }
 
 fn events(daemon: &Daemon, writer: &mut BufWriter<UnixStream>, filter: EventFilter) -> Result<()> {
@@ -317,4 +325,35 @@ fn events(daemon: &Daemon, writer: &mut BufWriter<UnixStream>, filter: EventFilt
     }
     wire::write(writer, &Reply::End(true))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_chosen_by_the_nearest_word() {
+        let daemon = |agents: &str| {
+            let text = format!("version: 1\nagents: {{{agents}}}\n");
+            lictor_engine::policy::parse("policy.yaml", text.as_bytes()).unwrap()
+        };
+        let check = |expected: &str, asked: Option<&str>, profile: Option<&str>, policy: Option<&PolicyFile>| {
+            assert_eq!(agent_name(asked.map(str::to_owned), profile, None, policy).unwrap(), expected);
+        };
+        check("default", None, None, None);
+        check("claude-code", None, Some("claude-code"), None);
+        check("coder", Some("coder"), Some("claude-code"), None);
+        check("claude-code", None, Some("claude-code"), Some(&daemon("coder: {}")));
+        check("default", None, Some("claude-code"), Some(&daemon("default: {}")));
+        check("claude-code", None, Some("claude-code"), Some(&daemon("default: {}, claude-code: {}")));
+        assert!(agent_name(None, Some("coder"), None, Some(&daemon("coder: {}"))).is_err(), "no built-in profile");
+
+        let own = |agents: &str| {
+            let text = format!("version: 1\nagents: {{{agents}}}\n");
+            agent_name(None, Some("claude-code"), Some(("own.yaml", &text)), None)
+        };
+        assert_eq!(own("only: {}").unwrap(), "only");
+        assert_eq!(own("one: {}, default: {}").unwrap(), "default");
+        assert!(own("one: {}, two: {}").unwrap_err().to_string().contains("one, two"));
+    }
 }

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The daemon: wiring only. What starts, in which order, and which thread does what.
 //!
-//! - the heart: tells the kernel every 500 ms that we live, and nothing else;
+//! - the heart: tells the kernel every 500 ms that we live, other builds' programs too, and nothing else;
 //! - the ring thread: raw events to the tree, to words, to the record; collects ended sessions;
 //! - the control thread: a thread for each client;
-//! - the main thread waits for signals (SIGHUP: reload) and for changes of the policy file.
+//! - the main thread waits for signals (SIGHUP: reload) and for changes of the policy file, and removes the programs of
+//!   other builds after their last session.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
-use lictor_api::control::{Hooks, Mode, State, Status};
+use lictor_api::control::{Hooks, Mode, OlderBuild, State, Status};
 use lictor_api::event::{Event, Kind, Lost};
 use lictor_api::settings::{FailClosed, Settings, Switch};
 use lictor_bpf::{Counters, Legacy, Options, PidFd, RawEvent, Sensor, abi, decode, monotonic_ns};
@@ -43,7 +44,9 @@ pub(crate) struct Daemon {
     pub(crate) state: Mutex<Changing>,
     pub(crate) recorder: Mutex<Recorder>,
     /// Programs of other builds whose sessions live on.
-    pub(crate) legacy: Mutex<Vec<Legacy>>,
+    legacy: Mutex<Vec<Arc<Legacy>>>,
+    /// Those that cannot be looked after, and why.
+    unreadable: Vec<(String, String)>,
     /// Why it does not enforce, found out once at start.
     reasons: OnceLock<Vec<String>>,
     pub(crate) epoch: AtomicU64,
@@ -59,6 +62,15 @@ pub(crate) struct Changing {
     pub(crate) policy: Option<PolicyFile>,
     lost_reported: Counters,
     undecodable: u64,
+}
+
+/// What the ring thread took in one round.
+#[derive(Default)]
+struct Round {
+    records: Vec<Vec<u8>>,
+    /// Losses of other builds' rings since the last round, and records there in a form that this build does not read.
+    lost_elsewhere: u64,
+    unreadable: u64,
 }
 
 const BEAT: Duration = Duration::from_millis(500);
@@ -79,11 +91,19 @@ pub fn run(start: Start) -> Result<()> {
     // start somebody is there to mend it.
     let policy = if private { None } else { load_policy(&settings.policy)? };
 
-    let sensor = start_sensor(&settings)?;
+    let found = Legacy::find(&settings.pins)?;
+    let unreadable: Vec<(String, String)> =
+        found.unreadable.into_iter().map(|(build, error)| (build, error.to_string())).collect();
+    for (build, error) in &unreadable {
+        tracing::error!("build {build} cannot be looked after, so its sessions stay without network: {error}");
+    }
+    let legacy: Vec<Arc<Legacy>> = found.builds.into_iter().map(Arc::new).collect();
+    let sensor = beating(&legacy, || start_sensor(&settings))?;
     sensor.label_daemon()?;
-    let legacy = Legacy::find(&settings.pins)?;
     for older in &legacy {
         older.label_daemon()?;
+        older.guard_each_other(&sensor)?;
+        older.beat();
     }
     sensor.set_fail_closed(match settings.fail_closed {
         FailClosed::Off => abi::fail::OFF,
@@ -94,12 +114,17 @@ pub fn run(start: Start) -> Result<()> {
     let guard = guarded_paths(&settings, config);
     let sessions = Sessions::open(
         &sensor,
+        &legacy,
         &session_state(&settings, private),
         guard.clone(),
         settings.automaton_cells,
         policy.as_ref(),
     )?;
     let taken_over = sessions.live.len();
+    for older in &legacy {
+        let count = sessions.older.values().filter(|session| session.build == older.build()).count();
+        tracing::info!("the programs of build {} stay in force for their {count} sessions", older.build());
+    }
     sensor.set_common_identities(&loaders::find(&sensor)?)?;
     let recorder = Recorder::open(&settings.state)?;
     let own = guard;
@@ -116,6 +141,7 @@ pub fn run(start: Start) -> Result<()> {
         }),
         recorder: Mutex::new(recorder),
         legacy: Mutex::new(legacy),
+        unreadable,
         reasons: OnceLock::new(),
         epoch: AtomicU64::new(1),
         stopping: AtomicBool::new(false),
@@ -130,6 +156,7 @@ pub fn run(start: Start) -> Result<()> {
     let reasons = canary::prove(&daemon)?;
     daemon.reasons.get_or_init(|| reasons);
     if daemon.settings.self_protection == Switch::On {
+        daemon.sensor.forget_common_identities(abi::rights::DAEMON | abi::rights::EXECUTOR)?;
         daemon.sensor.set_common_identities(&objects::own(&daemon.sensor, &own)?)?;
         daemon.sensor.set_self_protection(true);
     } else {
@@ -237,37 +264,39 @@ fn load_policy(path: &Path) -> Result<Option<PolicyFile>> {
 }
 
 fn heart(daemon: &Daemon) {
-    let mut beats = 0u32;
     while !daemon.stopping.load(Ordering::Acquire) {
         daemon.sensor.beat();
-        let mut legacy = daemon.legacy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for older in legacy.iter() {
+        for older in &daemon.legacy() {
             older.beat();
         }
-        if beats.is_multiple_of(20) {
-            for older in std::mem::take(&mut *legacy) {
-                match older.in_use() {
-                    Ok(false) => match older.remove() {
-                        Ok(()) => tracing::info!("the programs of an older build had no session left and are removed"),
-                        Err(error) => tracing::error!("{error}"),
-                    },
-                    Ok(true) => legacy.push(older),
-                    Err(error) => {
-                        tracing::error!("{error}");
-                        legacy.push(older);
-                    }
-                }
-            }
-        }
-        drop(legacy);
-        beats = beats.wrapping_add(1);
         std::thread::sleep(BEAT);
     }
+}
+
+/// Keeps the hearts of other builds beating meanwhile: loading programs can take longer than the kernel waits.
+fn beating<T>(legacy: &[Arc<Legacy>], work: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // The thread ends before anything asks for this process to have one thread only.
+        scope.spawn(|| {
+            while !legacy.is_empty() && !done.load(Ordering::Acquire) {
+                for older in legacy {
+                    older.beat();
+                }
+                std::thread::sleep(ROUND);
+            }
+        });
+        let result = work();
+        done.store(true, Ordering::Release);
+        result
+    })
 }
 
 fn rings(daemon: &Daemon) {
     let (sender, receiver) = channel::<Vec<u8>>();
     let rings = open_rings(daemon, &sender);
+    let legacy = daemon.legacy();
+    let mut older: Vec<OlderRings<'_>> = legacy.iter().filter_map(|older| OlderRings::open(older, &sender)).collect();
     loop {
         let last = daemon.stopping.load(Ordering::Acquire);
         let wait = if daemon.lock().sessions.live.is_empty() { IDLE_ROUND } else { ROUND };
@@ -275,14 +304,16 @@ fn rings(daemon: &Daemon) {
             tracing::error!("cannot read the kernel's events: {error}");
             std::thread::sleep(ROUND);
         }
-        let raw: Vec<Vec<u8>> = receiver.try_iter().collect();
-        daemon.take(&raw);
+        let mut round = Round::default();
+        older.retain_mut(|older| older.take(&mut round));
+        round.records.extend(receiver.try_iter());
+        daemon.take(&round);
         // A full batch may have left something in the rings: only a round that emptied them counts.
-        let (round, changed) = &daemon.rounds;
-        if raw.len() < BATCH
-            && let Ok(mut round) = round.lock()
+        let (number, changed) = &daemon.rounds;
+        if round.records.len() < BATCH
+            && let Ok(mut number) = number.lock()
         {
-            *round += 1;
+            *number += 1;
             changed.notify_all();
         }
         if last {
@@ -291,7 +322,53 @@ fn rings(daemon: &Daemon) {
     }
 }
 
-fn open_rings<'a>(daemon: &'a Daemon, sender: &std::sync::mpsc::Sender<Vec<u8>>) -> lictor_bpf::Rings<'a> {
+/// The rings of another build's programs.
+struct OlderRings<'a> {
+    legacy: &'a Legacy,
+    rings: lictor_bpf::Rings<'a>,
+    /// Records that are counted and not read.
+    unread: std::rc::Rc<std::cell::Cell<u64>>,
+    lost: u64,
+}
+
+impl<'a> OlderRings<'a> {
+    fn open(legacy: &'a Legacy, sender: &Sender<Vec<u8>>) -> Option<OlderRings<'a>> {
+        let unread = std::rc::Rc::new(std::cell::Cell::new(0));
+        let readable = legacy.events_are_readable();
+        let (sender, count) = (sender.clone(), std::rc::Rc::clone(&unread));
+        let rings = legacy.rings(move |bytes| {
+            if readable {
+                // The receiver lives as long as the ring.
+                let _alive = sender.send(bytes.to_vec());
+            } else {
+                count.set(count.get() + 1);
+            }
+        });
+        match rings {
+            Ok(rings) => Some(OlderRings { legacy, rings, unread, lost: 0 }),
+            Err(error) => {
+                tracing::error!("the events of build {} cannot be read: {error}", legacy.build());
+                None
+            }
+        }
+    }
+
+    /// False when its programs are gone, and this was the last of them.
+    fn take(&mut self, round: &mut Round) -> bool {
+        let removed = self.legacy.is_removed();
+        if let Err(error) = self.rings.poll(Duration::ZERO, BATCH) {
+            tracing::error!("cannot read the events of build {}: {error}", self.legacy.build());
+        }
+        round.unreadable += self.unread.take();
+        if let Ok(counters) = self.legacy.counters() {
+            round.lost_elsewhere += counters.lost_ring.saturating_sub(self.lost);
+            self.lost = counters.lost_ring;
+        }
+        !removed
+    }
+}
+
+fn open_rings<'a>(daemon: &'a Daemon, sender: &Sender<Vec<u8>>) -> lictor_bpf::Rings<'a> {
     loop {
         let sender = sender.clone();
         match lictor_bpf::Rings::open(&daemon.sensor, move |bytes| {
@@ -317,13 +394,40 @@ impl Daemon {
         self.recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    pub(crate) fn legacy(&self) -> Vec<Arc<Legacy>> {
+        self.legacy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Removes the programs of other builds that have no session left.
+    fn retire(&self) {
+        for older in self.legacy() {
+            let used = self.lock().sessions.older.values().any(|session| session.build == older.build());
+            match if used { Ok(true) } else { older.in_use() } {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!("cannot tell whether build {} has sessions: {error}", older.build());
+                    continue;
+                }
+            }
+            match older.remove(&self.sensor) {
+                Ok(()) => {
+                    let mut legacy = self.legacy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    legacy.retain(|other| !Arc::ptr_eq(other, &older));
+                    tracing::info!("build {} had no session left: its programs are removed", older.build());
+                }
+                Err(error) => tracing::error!("the programs of build {} cannot be removed: {error}", older.build()),
+            }
+        }
+    }
+
     /// One round: events, losses, ended sessions.
-    fn take(&self, records: &[Vec<u8>]) {
+    fn take(&self, round: &Round) {
         let clock = Clock::now();
         let mut changing = self.lock();
         let changing = &mut *changing;
-        let mut events = Vec::with_capacity(records.len());
-        for bytes in records {
+        let mut events = Vec::with_capacity(round.records.len());
+        for bytes in &round.records {
             match decode(bytes) {
                 Ok(raw) => events.extend(changing.observe(&raw, &clock)),
                 Err(error) => {
@@ -349,7 +453,15 @@ impl Daemon {
             }
             changing.lost_reported = counters;
         }
-        match changing.sessions.collect(&self.sensor) {
+        for (count, reason) in [
+            (round.lost_elsewhere, "the ring of an older build's programs was full"),
+            (round.unreadable, "an older build's programs tell of events in a form that this build does not read"),
+        ] {
+            if count > 0 {
+                events.push(lost(count, reason, &clock));
+            }
+        }
+        match changing.sessions.collect(&self.sensor, &self.legacy()) {
             Ok(gone) => {
                 for number in gone {
                     changing.tree.forget_session(number);
@@ -372,7 +484,7 @@ impl Daemon {
         if self.sensor.session_of(task)?.is_some() {
             return Ok(true);
         }
-        for older in self.legacy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
+        for older in self.legacy() {
             if older.governs(task)? {
                 return Ok(true);
             }
@@ -393,6 +505,12 @@ impl Daemon {
         let next = load_policy(&self.settings.policy)?;
         let mut changing = self.lock();
         changing.sessions.reload(&self.sensor, next.as_ref())?;
+        if !changing.sessions.older.is_empty() {
+            tracing::warn!(
+                "{} sessions of an older build keep the policy that they had when lictord was upgraded",
+                changing.sessions.older.len()
+            );
+        }
         changing.policy = next;
         self.epoch.fetch_add(1, Ordering::AcqRel);
         Ok(())
@@ -430,7 +548,8 @@ impl Daemon {
                 None => "built-in".into(),
             },
             epoch: self.epoch.load(Ordering::Acquire),
-            sessions: changing.sessions.live.len() as u64,
+            sessions: (changing.sessions.live.len() + changing.sessions.older.len()) as u64,
+            older_builds: self.older_builds(&changing.sessions),
             counters: [
                 ("events", counters.events),
                 ("denied", counters.denied),
@@ -448,6 +567,22 @@ impl Daemon {
         })
     }
 
+    fn older_builds(&self, sessions: &Sessions) -> Vec<OlderBuild> {
+        let known = |build: &str| sessions.older.values().filter(|session| session.build == build).count() as u64;
+        let legacy = self.legacy();
+        let readable = legacy.iter().map(|older| OlderBuild {
+            build: older.build().to_owned(),
+            sessions: known(older.build()),
+            problem: None,
+        });
+        let unreadable = self.unreadable.iter().map(|(build, problem)| OlderBuild {
+            build: build.clone(),
+            sessions: 0,
+            problem: Some(problem.clone()),
+        });
+        readable.chain(unreadable).collect()
+    }
+
     fn unload(&self) -> Result<()> {
         self.sensor.unpin().context("cannot take the programs out of the kernel")
     }
@@ -459,8 +594,7 @@ impl Changing {
             return None;
         }
         let time = clock.time_of(raw.time_ns);
-        let session = self.sessions.live.get_mut(&raw.session);
-        match session {
+        match self.sessions.find_mut(raw.session) {
             Some(session) => {
                 let context = Context {
                     session: session.record.name(),
@@ -530,6 +664,9 @@ fn wait(daemon: &Arc<Daemon>) -> Result<()> {
             return Ok(());
         }
         ticks = ticks.wrapping_add(1);
+        if ticks.is_multiple_of(50) {
+            daemon.retire();
+        }
         let now =
             if !daemon.private && ticks.is_multiple_of(25) { FileStamp::of(&daemon.settings.policy) } else { file };
         if reload.swap(false, Ordering::AcqRel) || now != file {

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use lictor_bpf::{Identity, Sensor, abi};
 use lictor_engine::policy::Compiled;
 use nix::errno::Errno;
@@ -67,15 +67,19 @@ pub(crate) fn named_by(sensor: &Sensor, compiled: &Compiled, record: &Record) ->
     found.finish()
 }
 
-/// Lictor's own files, programs and cgroups, for `self_protection: on`.
+/// Lictor's own files, programs and cgroups, for `self_protection: on`. The program that this process runs is the one
+/// that PID 1 may bring the daemon back with after a crash.
 pub(crate) fn own(sensor: &Sensor, paths: &[Vec<u8>]) -> Result<Vec<(Identity, u32)>> {
     let mut found = Found { sensor, files: Vec::new(), rights: Vec::new(), named: Vec::new() };
     for path in paths {
         found.add(Path::new(OsStr::from_bytes(path)), abi::rights::DENY | abi::rights::TREE)?;
     }
-    if let Ok(program) = std::env::current_exe() {
-        found.add(&program, abi::rights::DENY)?;
-        found.add(&program.with_file_name("lictor"), abi::rights::DENY)?;
+    let program = std::env::current_exe().context("cannot find the daemon's own program")?;
+    found.add(&program.with_file_name("lictor"), abi::rights::DENY)?;
+    found.add(&program, abi::rights::DENY | abi::rights::DAEMON)?;
+    // From systemd 255 on, PID 1 starts its services through this one.
+    for executor in ["/usr/lib/systemd/systemd-executor", "/lib/systemd/systemd-executor"] {
+        found.add(Path::new(executor), abi::rights::EXECUTOR)?;
     }
     // The cgroup that we are in and those above it: whoever kills or freezes one of them does it to us.
     let root = lictor_bpf::features::cgroup_root();

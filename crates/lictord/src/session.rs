@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use lictor_api::control::Mode;
-use lictor_bpf::{PidFd, PolicyStore, Sensor, abi};
+use lictor_bpf::{Legacy, PidFd, PolicyStore, Sensor, abi};
 use lictor_engine::policy::{self, Agent, Compiled, Limits, PolicyFile, SessionFacts};
 use serde::{Deserialize, Serialize};
 
@@ -54,8 +54,18 @@ pub(crate) struct Session {
 /// Ended sessions, for whoever asks for the sums late.
 const ENDED_KEPT: usize = 256;
 
+/// A session that an older build's programs govern: told of, and otherwise left as it is. Its policy stays the one that
+/// was in force when the daemon was replaced.
+pub(crate) struct Older {
+    pub(crate) record: Record,
+    pub(crate) build: String,
+    /// What its events are explained with; `None` when its policy cannot be made again.
+    pub(crate) session: Option<Session>,
+}
+
 pub(crate) struct Sessions {
     pub(crate) live: BTreeMap<u64, Session>,
+    pub(crate) older: BTreeMap<u64, Older>,
     pub(crate) ended: HashMap<u64, (u64, u64)>,
     store: PolicyStore,
     state: PathBuf,
@@ -67,6 +77,7 @@ impl Sessions {
     /// Makes the sessions of an earlier daemon again. One whose policy cannot be made again keeps what is in force.
     pub(crate) fn open(
         sensor: &Sensor,
+        legacy: &[Arc<Legacy>],
         state: &Path,
         guard: Vec<Vec<u8>>,
         cells: u32,
@@ -75,6 +86,7 @@ impl Sessions {
         let dir = state.join("sessions");
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let mut records = Vec::new();
+        let mut older_records = Vec::new();
         for entry in std::fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
             let path = entry?.path();
             if path.extension().is_none_or(|extension| extension != "json") {
@@ -86,6 +98,8 @@ impl Sessions {
                     let state = sensor.session_state(record.slot)?;
                     if state.id == record.number && state.tasks > 0 {
                         records.push(record);
+                    } else if let Some(build) = build_of(legacy, &record)? {
+                        older_records.push((record, build));
                     } else {
                         std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
                     }
@@ -98,7 +112,15 @@ impl Sessions {
         }
         let slots: Vec<u32> = records.iter().map(|record| record.slot).collect();
         let store = PolicyStore::open(sensor, &slots)?;
-        let mut sessions = Sessions { live: BTreeMap::new(), ended: HashMap::new(), store, state: dir, guard, cells };
+        let mut sessions = Sessions {
+            live: BTreeMap::new(),
+            older: BTreeMap::new(),
+            ended: HashMap::new(),
+            store,
+            state: dir,
+            guard,
+            cells,
+        };
         for record in records {
             let name = record.name();
             match sessions.prepare(record, daemon_policy) {
@@ -111,7 +133,36 @@ impl Sessions {
                 Err(error) => tracing::error!("session {name} keeps the policy that is in force: {error:#}"),
             }
         }
+        for (record, build) in older_records {
+            let session = sessions.prepare(record.clone(), daemon_policy);
+            if let Err(error) = &session {
+                tracing::warn!("events of session {} will not name their rules: {error:#}", record.name());
+            }
+            sessions.older.insert(record.number, Older { record, build, session: session.ok() });
+        }
         Ok(sessions)
+    }
+
+    /// A session that events can be told of, whichever build governs it.
+    pub(crate) fn find_mut(&mut self, number: u64) -> Option<&mut Session> {
+        match self.live.get_mut(&number) {
+            Some(session) => Some(session),
+            None => self.older.get_mut(&number)?.session.as_mut(),
+        }
+    }
+
+    /// What was recorded and denied so far; `None` when there is no such session.
+    pub(crate) fn sums(&self, number: u64) -> Option<(u64, u64)> {
+        let older = || self.older.get(&number).map(|older| older.session.as_ref());
+        let session = self.live.get(&number).map(Some).or_else(older);
+        match session {
+            Some(session) => Some(session.map_or((0, 0), |session| (session.recorded, session.denied))),
+            None => self.ended.get(&number).copied(),
+        }
+    }
+
+    pub(crate) fn is_known(&self, number: u64) -> bool {
+        self.live.contains_key(&number) || self.older.contains_key(&number) || self.ended.contains_key(&number)
     }
 
     fn prepare(&self, record: Record, daemon_policy: Option<&PolicyFile>) -> Result<Session> {
@@ -166,7 +217,7 @@ impl Sessions {
         mut record: Record,
         daemon_policy: Option<&PolicyFile>,
     ) -> Result<&Session> {
-        record.slot = self.free_slot()?;
+        record.slot = self.free_slot(sensor)?;
         let session = self.prepare(record, daemon_policy)?;
         let (slot, number) = (session.record.slot, session.record.number);
         self.install(sensor, &session)?;
@@ -181,11 +232,15 @@ impl Sessions {
         Ok(self.live.entry(number).or_insert(session))
     }
 
-    fn free_slot(&self) -> Result<u32> {
+    fn free_slot(&self, sensor: &Sensor) -> Result<u32> {
         let taken: std::collections::HashSet<u32> = self.live.values().map(|session| session.record.slot).collect();
-        (0..abi::SESSIONS)
-            .find(|slot| !taken.contains(slot))
-            .with_context(|| format!("there are {} sessions already, which is all there is room for", abi::SESSIONS))
+        for slot in (0..abi::SESSIONS).filter(|slot| !taken.contains(slot)) {
+            // A session whose policy could not be made again is not listed, and keeps its slot all the same.
+            if sensor.session_state(slot)?.tasks <= 0 {
+                return Ok(slot);
+            }
+        }
+        bail!("there are {} sessions already, which is all there is room for", abi::SESSIONS)
     }
 
     /// Compiles every session of the daemon's policy anew, then switches all; when one does not compile, none is
@@ -210,7 +265,7 @@ impl Sessions {
     }
 
     /// Frees every session whose last task has ended; returns their numbers.
-    pub(crate) fn collect(&mut self, sensor: &Sensor) -> Result<Vec<u64>> {
+    pub(crate) fn collect(&mut self, sensor: &Sensor, legacy: &[Arc<Legacy>]) -> Result<Vec<u64>> {
         let mut gone = Vec::new();
         for (number, session) in &self.live {
             let state = sensor.session_state(session.record.slot)?;
@@ -222,16 +277,44 @@ impl Sessions {
             if let Some(session) = self.live.remove(number) {
                 self.store.remove(sensor, session.record.slot)?;
                 sensor.clear_session(session.record.slot)?;
-                let path = self.state.join(format!("{}.json", session.record.name()));
-                std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-                if self.ended.len() >= ENDED_KEPT {
-                    self.ended.clear();
-                }
-                self.ended.insert(*number, (session.recorded, session.denied));
+                self.forget(&session.record, (session.recorded, session.denied))?;
             }
         }
+        let mut older_gone = Vec::new();
+        for (number, older) in &self.older {
+            if build_of(legacy, &older.record)?.is_none() {
+                older_gone.push(*number);
+            }
+        }
+        for number in &older_gone {
+            let sums = self.sums(*number).unwrap_or_default();
+            if let Some(older) = self.older.remove(number) {
+                self.forget(&older.record, sums)?;
+            }
+        }
+        gone.extend(older_gone);
         Ok(gone)
     }
+
+    fn forget(&mut self, record: &Record, sums: (u64, u64)) -> Result<()> {
+        let path = self.state.join(format!("{}.json", record.name()));
+        std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        if self.ended.len() >= ENDED_KEPT {
+            self.ended.clear();
+        }
+        self.ended.insert(record.number, sums);
+        Ok(())
+    }
+}
+
+/// The older build that governs a session; `None` when the session has no task left in any.
+fn build_of(legacy: &[Arc<Legacy>], record: &Record) -> Result<Option<String>> {
+    for older in legacy {
+        if older.session_alive(record.slot, record.number)? {
+            return Ok(Some(older.build().to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// The agent of a session: from the policy when there is one, else from the built-in profiles.

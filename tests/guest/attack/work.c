@@ -2,6 +2,7 @@
 //
 // Ordinary work, for the benign twins, and loops that run while the daemon is stopped, restarted or reloaded.
 #include "attack.h"
+#include <arpa/inet.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -9,6 +10,7 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -190,6 +192,74 @@ static void watch_verdicts(char **a)
 	done("%ld opened, %ld refused", opened, refused);
 }
 
+enum answer { THROUGH, REFUSED, ELSE };
+
+static enum answer by_errno(int failed)
+{
+	return !failed ? THROUGH : errno == EPERM ? REFUSED : ELSE;
+}
+
+static enum answer try_open(const char *path)
+{
+	int fd = open(path, O_RDONLY);
+	if (fd >= 0)
+		close(fd);
+	return by_errno(fd < 0);
+}
+
+static enum answer try_exec(const char *path)
+{
+	pid_t pid = must(fork(), "fork");
+	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY);
+		dup2(null, 1);
+		dup2(null, 2);
+		execl(path, path, (char *)NULL);
+		_exit(errno == EPERM ? 101 : 102);
+	}
+	int status = reap(pid);
+	return status == 101 ? REFUSED : status == 102 ? ELSE : THROUGH;
+}
+
+static enum answer try_connect(const char *address, const char *port)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)number(port))};
+	inet_pton(AF_INET, address, &to.sin_addr);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (fd < 0)
+		return by_errno(1);
+	enum answer answer = by_errno(connect(fd, (struct sockaddr *)&to, sizeof to));
+	close(fd);
+	return answer;
+}
+
+// Until STOP exists: a file, a program and a connection that must be refused, each with a twin that must not. Never ends
+// early; writes how often each had which answer, and for each permitted connection the time in ms and the answer.
+static void watch_all(char **a)
+{
+	static const char *const names[] = {"denied-open", "open", "denied-exec", "exec", "denied-connect", "connect"};
+	long counts[6][3] = {0};
+	FILE *log = fopen(a[7], "w");
+	if (!log)
+		fail("open the log");
+	puts("watching");
+	fflush(stdout);
+	while (access(a[8], F_OK) != 0) {
+		enum answer answers[6] = {try_open(a[0]), try_open(a[1]), try_exec(a[2]), try_exec(a[3]), try_connect(a[4], a[5]),
+					  try_connect(a[4], a[6])};
+		struct timespec now;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		for (int i = 0; i < 6; i++)
+			counts[i][answers[i]]++;
+		fprintf(log, "%ld %s\n", now.tv_sec * 1000 + now.tv_nsec / 1000000,
+			answers[5] == THROUGH ? "OK" : answers[5] == REFUSED ? "EPERM" : "ELSE");
+		fflush(log);
+	}
+	for (int i = 0; i < 6; i++)
+		printf("%s %ld %ld %ld\n", names[i], counts[i][THROUGH], counts[i][REFUSED], counts[i][ELSE]);
+	done("watched");
+}
+
 // Makes COUNT events as fast as it can.
 static void flood(char **a)
 {
@@ -360,6 +430,7 @@ const struct attack work_attacks[] = {
 	{"pidfd-child", 0, child_by_descriptor, ""},
 	{"shared-map", 1, lock_and_map, "DIR"},
 	{"watch-verdicts", 3, watch_verdicts, "DENIED ALLOWED STOP: open both until STOP exists"},
+	{"watch-all", 9, watch_all, "DENIED ALLOWED BAD-PROGRAM PROGRAM ADDRESS DENIED-PORT PORT LOG STOP: try all until STOP exists"},
 	{"flood", 2, flood, "PATH COUNT"},
 	{"fork-storm", 2, fork_storm, "PATH PROCESSES"},
 	{"sleep", 1, sleep_seconds, "SECONDS"},

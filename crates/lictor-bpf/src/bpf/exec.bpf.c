@@ -6,7 +6,8 @@
  *           PROT_EXEC (shared objects, what the dynamic loader is told to run, what was mapped first and made
  *           executable later); argv when the new image has it.
  * Enforces: exec.allow, exec.deny (path and content), exec.libraries, exec.anonymous.
- * Answers:  evasions 27-29, 32-34, 37-39, 44, 46, 48, 49, 51, 65.
+ *           With self_protection on, which new process may be the daemon again.
+ * Answers:  evasions 27-29, 32-34, 37-39, 44, 46, 48, 49, 51, 65, 113.
  */
 #include "judge.bpf.h"
 
@@ -186,21 +187,74 @@ int BPF_PROG(lictor_exec, struct task_struct *task, int old_pid, struct linux_bi
 	return 0;
 }
 
+static __always_inline u32 common_mark(struct file *file)
+{
+	struct inode *inode = file->f_inode;
+	struct lictor_identity_key key = {.ino = inode->i_ino, .dev = inode->i_sb->s_dev,
+					  .generation = inode->i_generation};
+	u32 *mark = bpf_map_lookup_elem(&identities, &key);
+	return mark ? *mark : 0;
+}
+
+/*
+ * Evasion 113, with self_protection on: the daemon crashed, its programs go on protecting its maps, and a new daemon must
+ * get at them where nobody else may. It is recognised by what no other process can have: PID 1 made the process, it
+ * executed nothing in between, nobody traces it, it sees the files that PID 1 sees, and it executes the very object that
+ * the last daemon ran, which has been protected from writing since. The loader is told to mistrust the environment, as
+ * for a setuid program, so LD_PRELOAD and its relatives bring nothing in. A script that names the program as its
+ * interpreter is another object here, and this hook runs once for an execution.
+ */
+SEC("lsm/bprm_creds_for_exec")
+int BPF_PROG(lictor_bprm_creds, struct linux_binprm *bprm)
+{
+	struct lictor_control *c = the_control();
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (!c || !c->self_protection)
+		return 0;
+	struct lictor_label *label = bpf_task_storage_get(&task_labels, task, 0, 0);
+	if (!label || !(label->flags & LICTOR_OF_INIT))
+		return 0;
+	label->flags = LICTOR_OF_INIT;
+	if (!(common_mark(bprm->file) & LICTOR_IDENTITY_DAEMON))
+		return 0;
+	struct task_struct *parent = task->real_parent;
+	if (parent->tgid != 1 || task->ptrace || task->nsproxy->mnt_ns != parent->nsproxy->mnt_ns)
+		return 0;
+	if (!bpf_bprm_opts_set(bprm, BPF_F_BPRM_SECUREEXEC))
+		label->flags = LICTOR_OF_INIT | LICTOR_BECOMES_DAEMON;
+	return 0;
+}
+
+/* The new image is in place. Whoever was the daemon and now runs something else is not the daemon. */
+static __always_inline void ungoverned_exec(struct linux_binprm *bprm)
+{
+	struct lictor_label *label = bpf_task_storage_get(&task_labels, bpf_get_current_task_btf(), 0, 0);
+
+	if (!label || (label->flags & LICTOR_GOVERNED))
+		return;
+	u32 mark = common_mark(bprm->file);
+	if ((label->flags & LICTOR_BECOMES_DAEMON) && (mark & LICTOR_IDENTITY_DAEMON))
+		label->flags = LICTOR_DAEMON;
+	else if ((label->flags & LICTOR_OF_INIT) && (mark & LICTOR_IDENTITY_EXECUTOR))
+		label->flags = LICTOR_OF_INIT;
+	else
+		label->flags = 0;
+}
+
 /* The loader, run as a program: what it maps is then judged as a program. The daemon marks the loaders' objects. */
 SEC("lsm/bprm_committed_creds")
 int BPF_PROG(lictor_bprm_committed, struct linux_binprm *bprm)
 {
 	struct subject s;
 
-	if (!governed(&s))
+	if (!governed(&s)) {
+		ungoverned_exec(bprm);
 		return 0;
+	}
 	struct lictor_label *label = bpf_task_storage_get(&task_labels, bpf_get_current_task_btf(), 0, 0);
-	struct inode *inode = bprm->file->f_inode;
-	struct lictor_identity_key key = {.ino = inode->i_ino, .dev = inode->i_sb->s_dev,
-					  .generation = inode->i_generation};
-	u32 *loader = bpf_map_lookup_elem(&identities, &key);
 	if (label) {
-		if (loader && (*loader & LICTOR_EXEC))
+		if (common_mark(bprm->file) & LICTOR_EXEC)
 			label->flags |= LICTOR_LOADER;
 		else
 			label->flags &= ~LICTOR_LOADER;

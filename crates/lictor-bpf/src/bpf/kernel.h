@@ -120,6 +120,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	int exit_code;
+	unsigned int ptrace;
 	u64 start_boottime;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;

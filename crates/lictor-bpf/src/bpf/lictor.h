@@ -11,7 +11,8 @@
 
 #include <linux/types.h>
 
-/* Bumped whenever a map's layout or the meaning of a field changes: a daemon only adopts pins of its own number. */
+/* Bumped whenever a map's layout, an event's, or the meaning of a field changes. A daemon reads the events of an older
+ * build's programs only when this number is its own. */
 #define LICTOR_ABI 1
 
 #define LICTOR_SESSIONS 4096 /* sessions at once; one more is refused by the daemon, never run ungoverned */
@@ -33,6 +34,8 @@
 #define LICTOR_UNIX 64
 #define LICTOR_READONLY 128
 #define LICTOR_IDENTITY_TREE 256 /* in `identities` only: holds for everything below the object too */
+#define LICTOR_IDENTITY_DAEMON 512 /* there too: the program that the daemon runs */
+#define LICTOR_IDENTITY_EXECUTOR 1024 /* there too: through which PID 1 starts its services */
 
 /* lictor_policy.flags */
 #define LICTOR_HAS_READ 1
@@ -64,6 +67,8 @@
 #define LICTOR_GOVERNED 1
 #define LICTOR_DAEMON 2
 #define LICTOR_LOADER 4 /* the program that runs is the dynamic loader itself */
+#define LICTOR_OF_INIT 8 /* PID 1 made this process while self_protection was on, and it runs nothing else yet */
+#define LICTOR_BECOMES_DAEMON 16 /* such a process that executes the daemon's program, until the kernel has done so */
 
 /* lictor_control.fail_closed */
 #define LICTOR_FAIL_OFF 0
@@ -200,7 +205,7 @@ struct lictor_control {
 	__u32 fail_closed;
 	__u32 self_protection;
 	__u32 storage_may_fail; /* before 6.2 task storage can answer "none" while it is busy */
-	__u32 pad;
+	__u32 abi; /* LICTOR_ABI of the build that loaded the programs */
 };
 
 struct lictor_network_key {

@@ -260,10 +260,11 @@ struct {
 	__type(value, u32);
 } seen SEC(".maps");
 
-/* Ids of our own maps, programs and links, for the guard. Written by the daemon after load. */
+/* Ids of our own maps, programs and links, for the guard; those of other builds that are in force beside this one too.
+ * Written by the daemon after load. A build has some 300. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, 8192);
 	__type(key, u64); /* kind (1 map, 2 program, 3 link) << 32 | id */
 	__type(value, u32);
 } own_objects SEC(".maps");

@@ -12,6 +12,21 @@
 #define CLONE_THREAD 0x10000
 #define CLONE_INTO_CGROUP 0x200000000ULL
 
+/* With self_protection on, PID 1 may bring back a daemon that crashed: its child is known by this mark until it executes
+ * something (exec.bpf.c, lictor_bprm_creds). A process that is only given to PID 1 for adoption never has it. */
+static __always_inline void born_of_init(struct task_struct *task)
+{
+	struct lictor_control *c = the_control();
+
+	if (!c || !c->self_protection)
+		return;
+	struct lictor_label *label = bpf_task_storage_get(&task_labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (label)
+		label->flags = LICTOR_OF_INIT;
+	else
+		count(LICTOR_COUNT_INTERNAL);
+}
+
 /* Inherits from the real creator (evasion 64: CLONE_PARENT), for threads and the kernel's helpers (io_uring workers)
  * too. Without a label the fork fails. */
 SEC("lsm/task_alloc")
@@ -20,11 +35,14 @@ int BPF_PROG(lictor_task_alloc, struct task_struct *task, unsigned long clone_fl
 	struct lictor_label mine;
 	struct task_struct *current = bpf_get_current_task_btf();
 
-	if (!label_of(current, &mine))
+	if (!label_of(current, &mine)) {
+		if (current->tgid == 1 && !(clone_flags & CLONE_THREAD))
+			born_of_init(task);
 		return 0;
+	}
 	if (!(mine.flags & LICTOR_GOVERNED)) {
 		/* The daemon's threads are the daemon; programs that it starts are not. */
-		if (!(clone_flags & CLONE_THREAD))
+		if (!(mine.flags & LICTOR_DAEMON) || !(clone_flags & CLONE_THREAD))
 			return 0;
 		struct lictor_label *daemon =
 			bpf_task_storage_get(&task_labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -124,11 +142,16 @@ static __always_inline bool foreign(struct subject *s, struct task_struct *task)
 	return !same_session(task, s);
 }
 
+static __always_inline bool guarded_task(struct task_struct *task, u32 flags)
+{
+	struct lictor_label label;
+	return guarded() && label_of(task, &label) && (label.flags & flags);
+}
+
 /* With self_protection the daemon is ended by itself and by PID 1, and by nobody else. */
 static __always_inline bool protected_daemon(struct task_struct *task)
 {
-	struct lictor_label label;
-	return guarded() && label_of(task, &label) && (label.flags & LICTOR_DAEMON);
+	return guarded_task(task, LICTOR_DAEMON);
 }
 
 #define PTRACE_MODE_ATTACH 2
@@ -141,7 +164,7 @@ int BPF_PROG(lictor_ptrace_access_check, struct task_struct *child, unsigned int
 	struct subject s;
 
 	if (!foreign(&s, child))
-		return VERDICT((mode & PTRACE_MODE_ATTACH) && protected_daemon(child));
+		return VERDICT((mode & PTRACE_MODE_ATTACH) && guarded_task(child, LICTOR_DAEMON | LICTOR_OF_INIT));
 	if (s.privileges & LICTOR_PRIV_PTRACE)
 		return 0;
 	if (mode & PTRACE_MODE_NOAUDIT) /* ps and top look at everybody */

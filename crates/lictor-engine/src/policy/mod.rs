@@ -29,7 +29,7 @@ pub use endpoint::Protocol;
 pub use network::{Direction, NetworkTable, PortSet, Prefix};
 pub use parse::parse;
 pub use problem::{Position, Problem};
-pub use profiles::{BUILTIN, builtin, builtin_file, default_policy};
+pub use profiles::{BUILTIN, builtin, builtin_file, default_policy, profile_of_command};
 pub use schema::schema;
 
 /// The rights a path can carry: the low eight bits of [`Cell::accept`].

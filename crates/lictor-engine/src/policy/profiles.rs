@@ -22,6 +22,19 @@ pub fn builtin(name: &str) -> Option<&'static str> {
     })
 }
 
+/// The built-in profile for an agent's own command, as people type it: a name, or a path to it.
+pub fn profile_of_command(command: &[u8]) -> Option<&'static str> {
+    let name = command.rsplit(|byte| *byte == b'/').next()?;
+    Some(match name {
+        b"claude" => "claude-code",
+        b"codex" => "codex",
+        b"gemini" => "gemini-cli",
+        b"opencode" => "opencode",
+        b"aider" => "aider",
+        _ => return None,
+    })
+}
+
 /// The parsed profile, with positions in `builtin:NAME`.
 pub fn builtin_file(name: &str) -> Option<Result<PolicyFile, Vec<Problem>>> {
     builtin(name).map(|text| parse(&format!("builtin:{name}"), text.as_bytes()))
@@ -48,4 +61,28 @@ pub(super) fn resolved(name: &str) -> Option<Result<Agent, Vec<Problem>>> {
         Err(problems) => return Some(Err(problems)),
     };
     file.agents.into_values().find(|a| a.name() == name).map(Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_known_by_its_agents_command() {
+        for (command, profile) in [
+            ("claude", Some("claude-code")),
+            ("/home/dev/.local/bin/claude", Some("claude-code")),
+            ("codex", Some("codex")),
+            ("gemini", Some("gemini-cli")),
+            ("opencode", Some("opencode")),
+            ("aider", Some("aider")),
+            ("bash", None),
+            ("claude-code", None),
+            ("claude/", None),
+            ("", None),
+        ] {
+            assert_eq!(profile_of_command(command.as_bytes()), profile, "{command}");
+            assert!(profile.is_none_or(|profile| BUILTIN.contains(&profile)));
+        }
+    }
 }
