@@ -2,7 +2,7 @@
 //! The numbers of `bpf/lictor.h` for Rust. The structs come from the skeleton; a test compares these with the header.
 
 /// The form of maps and events.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 /// Sessions at once.
 pub const SESSIONS: u32 = 4096;
 /// Bytes of one scratch buffer that a path may use, the event's head included.
@@ -34,12 +34,14 @@ numbers! {
         HAS_UNIX = 128 => "LICTOR_HAS_UNIX", ANONYMOUS_ALLOWED = 256 => "LICTOR_ANONYMOUS_ALLOWED",
         HAS_HASHES = 512 => "LICTOR_HAS_HASHES", UNDECIDED_DENY = 1024 => "LICTOR_UNDECIDED_DENY",
         ENFORCE = 2048 => "LICTOR_ENFORCE", REPORT_READS = 4096 => "LICTOR_REPORT_READS",
-        HAS_IDENTITIES = 8192 => "LICTOR_HAS_IDENTITIES",
+        HAS_IDENTITIES = 8192 => "LICTOR_HAS_IDENTITIES", JUDGED = 16384 => "LICTOR_JUDGED",
+        UNDECIDED_HOLD = 32768 => "LICTOR_UNDECIDED_HOLD",
     }
     /// `lictor_label.flags`
     label {
         GOVERNED = 1 => "LICTOR_GOVERNED", DAEMON = 2 => "LICTOR_DAEMON", LOADER = 4 => "LICTOR_LOADER",
         OF_INIT = 8 => "LICTOR_OF_INIT", BECOMES_DAEMON = 16 => "LICTOR_BECOMES_DAEMON",
+        HELD = 32 => "LICTOR_HELD",
     }
     /// `lictor_control.fail_closed`
     fail { OFF = 0 => "LICTOR_FAIL_OFF", NETWORK = 1 => "LICTOR_FAIL_NETWORK", ALL = 2 => "LICTOR_FAIL_ALL" }
@@ -74,7 +76,13 @@ numbers! {
         DESCRIPTOR = 16 => "LICTOR_PRIV_DESCRIPTOR", GUARD = 17 => "LICTOR_PRIV_GUARD", IPC = 18 => "LICTOR_PRIV_IPC",
         KERNEL_FILE = 19 => "LICTOR_PRIV_KERNEL_FILE", DISGUISE = 20 => "LICTOR_PRIV_DISGUISE",
     }
-    tier { POLICY = 0 => "LICTOR_TIER_POLICY", FLOOR = 1 => "LICTOR_TIER_FLOOR", HEARTBEAT = 2 => "LICTOR_TIER_HEARTBEAT" }
+    tier { POLICY = 0 => "LICTOR_TIER_POLICY", FLOOR = 1 => "LICTOR_TIER_FLOOR", HEARTBEAT = 2 => "LICTOR_TIER_HEARTBEAT", CACHE = 3 => "LICTOR_TIER_CACHE" }
+    /// `lictor_verdict.state`, `lictor_event.judged`
+    judged {
+        NOT = 0 => "LICTOR_JUDGED_NOT", ALLOW = 1 => "LICTOR_JUDGED_ALLOW", DENY = 2 => "LICTOR_JUDGED_DENY",
+        UNKNOWN = 3 => "LICTOR_JUDGED_UNKNOWN", HELD = 4 => "LICTOR_JUDGED_HELD",
+        REFUSED = 5 => "LICTOR_JUDGED_REFUSED",
+    }
     /// `lictor_event.reason`
     why {
         NONE = 0 => "LICTOR_WHY_NONE", DENY_LIST = 1 => "LICTOR_WHY_DENY_LIST", READONLY = 2 => "LICTOR_WHY_READONLY",
@@ -85,6 +93,7 @@ numbers! {
         UNREACHABLE = 11 => "LICTOR_WHY_UNREACHABLE", TOO_LONG = 12 => "LICTOR_WHY_TOO_LONG",
         MOVE = 13 => "LICTOR_WHY_MOVE", WIDEN = 14 => "LICTOR_WHY_WIDEN", HASH_DENY = 15 => "LICTOR_WHY_HASH_DENY",
         HASH_UNKNOWN = 16 => "LICTOR_WHY_HASH_UNKNOWN", UNDECIDED = 17 => "LICTOR_WHY_UNDECIDED",
+        VERDICT = 18 => "LICTOR_WHY_VERDICT", TRACED = 19 => "LICTOR_WHY_TRACED",
         NOT_CONNECT = 20 => "LICTOR_WHY_NOT_CONNECT", NOT_LISTEN = 21 => "LICTOR_WHY_NOT_LISTEN",
         FAMILY = 22 => "LICTOR_WHY_FAMILY", FOREIGN_SOCKET = 23 => "LICTOR_WHY_FOREIGN_SOCKET",
         NETLINK_WRITE = 24 => "LICTOR_WHY_NETLINK_WRITE", HEARTBEAT = 30 => "LICTOR_WHY_HEARTBEAT",

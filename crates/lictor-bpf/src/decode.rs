@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::mapping::from_bytes;
 use crate::skel::types::lictor_event;
+use crate::verdict::Fingerprint;
 
 /// One event, numbers as in [`crate::abi`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,9 @@ pub struct RawEvent {
     /// Place in the policy's list of the hash that named the content.
     pub hash: Option<u32>,
     pub comm: Vec<u8>,
+    /// Of an execution: what the kernel did about the judges' verdict, one of [`crate::abi::judged`].
+    pub judged: u32,
+    pub fingerprint: Fingerprint,
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,6 +128,8 @@ pub fn decode(bytes: &[u8]) -> Result<RawEvent, DecodeError> {
         args_cut,
         hash: head.hash.checked_sub(1),
         comm,
+        judged: head.judged,
+        fingerprint: Fingerprint { object: head.object, invocation: head.invocation, judge: head.judge },
     })
 }
 

@@ -15,6 +15,7 @@ mod policy;
 mod sensor;
 mod skel;
 mod task;
+mod verdict;
 
 pub use decode::{DecodeError, RawEvent, decode};
 pub use error::Error;
@@ -22,6 +23,7 @@ pub use identity::Identity;
 pub use legacy::{Found, Legacy};
 pub use policy::{Cell, Hash, Network, PolicyStore, PortSet, Ports, Tables};
 pub use sensor::{Counters, Options, Rings, Sensor, SessionState, any_session_alive};
+pub use verdict::{Fingerprint, Held};
 pub use task::{
     PidFd, join_new_session_keyring, monotonic_ns, prepare_map_executable, set_close_on_exec, try_bpf,
     try_map_executable,

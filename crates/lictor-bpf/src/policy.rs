@@ -61,6 +61,8 @@ pub struct Tables<'a> {
     /// [`abi::flags`], without `HAS_IDENTITIES` and `HAS_HASHES`, which follow from the lists.
     pub flags: u32,
     pub privileges: u32,
+    /// Who judges its executions, by what: part of every remembered verdict.
+    pub judge: u32,
     pub networks: &'a [Network],
     pub ports: &'a [&'a Ports],
     pub hashes: &'a [Hash],
@@ -315,6 +317,8 @@ impl PolicyStore {
             flags,
             privileges: tables.privileges,
             cells: len,
+            judge: tables.judge,
+            pad: 0,
             session,
         };
         let options = libbpf_sys::bpf_map_create_opts {

@@ -80,8 +80,25 @@ impl Sensor {
             .control
             .u32(offset_of!(types::lictor_control, storage_may_fail))
             .store(u32::from((major, minor) < (6, 2)), Ordering::Release);
+        sensor.choose_secret()?;
         sensor.beat();
         Ok(sensor)
+    }
+
+    /// The fingerprints' secret, once for as long as the maps live: a later daemon goes on with the same verdicts.
+    fn choose_secret(&self) -> Result<()> {
+        use std::io::Read as _;
+        let words = [0, 8].map(|offset| self.control.u64(offset_of!(types::lictor_control, secret) + offset));
+        if words.iter().any(|word| word.load(Ordering::Acquire) != 0) {
+            return Ok(());
+        }
+        let mut random = fs::File::open("/dev/urandom").map_err(io("cannot open /dev/urandom"))?;
+        for word in words {
+            let mut bytes = [0; 8];
+            random.read_exact(&mut bytes).map_err(io("cannot read /dev/urandom"))?;
+            word.store(u64::from_ne_bytes(bytes), Ordering::Release);
+        }
+        Ok(())
     }
 
     fn load(dir: PathBuf, options: &Options, kernel: &Kernel) -> Result<Sensor> {

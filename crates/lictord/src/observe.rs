@@ -296,6 +296,7 @@ fn verdict(raw: &RawEvent, context: Option<&Context<'_>>, event: &Event) -> Verd
     let tier = match raw.tier {
         abi::tier::FLOOR => Tier::Floor,
         abi::tier::HEARTBEAT => Tier::Heartbeat,
+        abi::tier::CACHE => Tier::VerdictCache,
         _ => Tier::Policy,
     };
     let latency_us = Some(raw.latency_ns.div_ceil(1000));
@@ -380,7 +381,8 @@ fn builtin_rule(raw: &RawEvent, event: &Event) -> String {
         why::FLOOR => format!("floor.{}", event.operation()),
         why::OBJECT => "policy.object".into(),
         why::ANONYMOUS => "exec.anonymous".into(),
-        why::UNDECIDED => "undecided".into(),
+        why::UNDECIDED | why::TRACED => "undecided".into(),
+        why::VERDICT => "verdicts".into(),
         why::HASH_DENY => "exec.deny".into(),
         why::FAMILY | why::NETLINK_WRITE => "network".into(),
         why::MOVE | why::WIDEN => "files.move".into(),
@@ -400,6 +402,8 @@ fn reason_text(raw: &RawEvent, event: &Event) -> String {
         why::HASH_DENY => "exec.deny names the content of this file".into(),
         why::HASH_UNKNOWN => "the policy decides by content and the kernel has no hash of this file".into(),
         why::UNDECIDED => "no rule has decided this execution (undecided: deny)".into(),
+        why::VERDICT => "it was judged before, and denied".into(),
+        why::TRACED => "it would have been held until it is judged, but its tracer could have let it go".into(),
         why::FAMILY => "with a network section only IPv4, IPv6, unix and read-only netlink are permitted".into(),
         why::NETLINK_WRITE => "with a network section netlink may only be asked".into(),
         why::FOREIGN_SOCKET => {
@@ -492,6 +496,8 @@ agents:
             args_cut: false,
             hash: None,
             comm: vec![],
+            judged: abi::judged::NOT,
+            fingerprint: lictor_bpf::Fingerprint { object: 0, invocation: 0, judge: 0 },
         }
     }
 

@@ -201,7 +201,7 @@ impl Sessions {
 
     fn install(&mut self, sensor: &Sensor, session: &Session) -> Result<()> {
         let identities = objects::named_by(sensor, &session.compiled, &session.record)?;
-        let owned = tables::Owned::new(&session.compiled, session.mode, session.record.all_events);
+        let owned = tables::Owned::new(&session.compiled, session.mode, session.record.all_events, 0);
         self.store
             .install(sensor, session.record.slot, session.record.number, &owned.tables(&identities))
             .context("the policy cannot be put into force")?;

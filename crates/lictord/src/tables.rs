@@ -13,10 +13,11 @@ pub(crate) struct Owned<'a> {
     start: u32,
     flags: u32,
     privileges: u32,
+    judge: u32,
 }
 
 impl<'a> Owned<'a> {
-    pub(crate) fn new(compiled: &'a Compiled, mode: Mode, all_events: bool) -> Owned<'a> {
+    pub(crate) fn new(compiled: &'a Compiled, mode: Mode, all_events: bool, judge: u32) -> Owned<'a> {
         let said = &compiled.flags;
         let mut bits = 0;
         for (set, bit) in [
@@ -31,6 +32,8 @@ impl<'a> Owned<'a> {
             (said.anonymous_allowed, flags::ANONYMOUS_ALLOWED),
             (said.undecided == policy::Undecided::Deny, flags::UNDECIDED_DENY),
             (mode == Mode::Enforce, flags::ENFORCE),
+            (said.undecided == policy::Undecided::Hold, flags::UNDECIDED_HOLD),
+            (judge != 0, flags::JUDGED),
             (all_events, flags::REPORT_READS),
         ] {
             if set {
@@ -66,6 +69,7 @@ impl<'a> Owned<'a> {
             start: compiled.automaton.start,
             flags: bits,
             privileges: said.privileges,
+            judge,
         }
     }
 
@@ -75,6 +79,7 @@ impl<'a> Owned<'a> {
             start: self.start,
             flags: self.flags,
             privileges: self.privileges,
+            judge: self.judge,
             networks: &self.networks,
             ports: &self.ports,
             hashes: &self.hashes,

@@ -45,6 +45,50 @@ static __always_inline u64 next_mount(u64 sb, u64 mount)
 	return entry - bpf_core_field_offset(struct mount___list, mnt_instance);
 }
 
+/* The time of an inode's last change was `i_ctime` before 6.6, `__i_ctime` before 6.11, and two numbers since. */
+struct timespec64___c {
+	s64 tv_sec;
+	long tv_nsec;
+} __attribute__((preserve_access_index));
+struct inode___plain {
+	struct timespec64___c i_ctime;
+} __attribute__((preserve_access_index));
+struct inode___hidden {
+	struct timespec64___c __i_ctime;
+} __attribute__((preserve_access_index));
+struct inode___numbers {
+	s64 i_ctime_sec;
+	u32 i_ctime_nsec;
+} __attribute__((preserve_access_index));
+
+static __always_inline u64 changed_seconds(u64 inode)
+{
+	if (bpf_core_field_exists(struct inode___numbers, i_ctime_sec)) {
+		KEEP_HERE(inode);
+		return BPF_CORE_READ((struct inode___numbers *)inode, i_ctime_sec);
+	}
+	if (bpf_core_field_exists(struct inode___hidden, __i_ctime)) {
+		KEEP_HERE(inode);
+		return BPF_CORE_READ((struct inode___hidden *)inode, __i_ctime.tv_sec);
+	}
+	KEEP_HERE(inode);
+	return BPF_CORE_READ((struct inode___plain *)inode, i_ctime.tv_sec);
+}
+
+static __always_inline u64 changed_nanoseconds(u64 inode)
+{
+	if (bpf_core_field_exists(struct inode___numbers, i_ctime_nsec)) {
+		KEEP_HERE(inode);
+		return BPF_CORE_READ((struct inode___numbers *)inode, i_ctime_nsec);
+	}
+	if (bpf_core_field_exists(struct inode___hidden, __i_ctime)) {
+		KEEP_HERE(inode);
+		return BPF_CORE_READ((struct inode___hidden *)inode, __i_ctime.tv_nsec);
+	}
+	KEEP_HERE(inode);
+	return BPF_CORE_READ((struct inode___plain *)inode, i_ctime.tv_nsec);
+}
+
 /* 6.19 (or earlier in a distribution): the union that holds d_alias lost its name. */
 struct dentry___named {
 	union {

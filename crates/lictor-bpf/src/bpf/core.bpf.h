@@ -63,7 +63,7 @@ struct subject {
 	u32 dead;
 	u32 flags;
 	u32 privileges;
-	u32 pad;
+	u32 judge;
 };
 
 /* True when the current task is governed. Fills what the decision needs. */
@@ -83,6 +83,13 @@ static __noinline int governed(struct subject *s)
 	s->dead = 0;
 	s->flags = LICTOR_ENFORCE;
 	s->privileges = 0;
+	s->judge = 0;
+	/* Held, and yet it runs: something in the kernel let it go (a terminal that hangs up, an orphaned process group).
+	 * It has no rights, and its first attempt at anything ends it. */
+	if (label.flags & LICTOR_HELD) {
+		bpf_send_signal(SIGKILL);
+		return true;
+	}
 	void *inner = bpf_map_lookup_elem(&policies, &label.slot);
 	if (inner) {
 		u32 zero = 0;
@@ -93,6 +100,7 @@ static __noinline int governed(struct subject *s)
 			s->dead = p->dead;
 			s->flags = p->flags;
 			s->privileges = p->privileges;
+			s->judge = p->judge;
 		}
 	}
 	return true;

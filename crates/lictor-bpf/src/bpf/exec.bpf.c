@@ -9,7 +9,7 @@
  *           With self_protection on, which new process may be the daemon again.
  * Answers:  evasions 27-29, 32-34, 37-39, 44, 46, 48, 49, 51, 65, 113.
  */
-#include "judge.bpf.h"
+#include "verdict.bpf.h"
 
 static __always_inline void exec_access(struct access *a, struct file *file, u32 need, u16 kind, u16 op)
 {
@@ -46,6 +46,12 @@ int BPF_PROG(lictor_bprm_check, struct linux_binprm *bprm)
 		return 0; /* lictor_bprm_check_hashed's */
 	struct access a = {};
 	exec_access(&a, bprm->file, NEED_EXEC, LICTOR_EV_EXEC, 0);
+	/* undecided: deny. Refused until somebody has judged this object; its arguments are looked at when it runs. */
+	if ((s.flags & LICTOR_UNDECIDED_DENY) && (s.flags & LICTOR_JUDGED)) {
+		a.object = object_print((u64)bprm->file);
+		if (known_verdict(s.judge, a.object, 0) == LICTOR_JUDGED_ALLOW)
+			a.flags |= ACCESS_KNOWN;
+	}
 	return VERDICT(judged(&s, &a, bprm->file));
 }
 
@@ -126,6 +132,67 @@ int BPF_PROG(lictor_file_mprotect, struct vm_area_struct *vma, unsigned long req
 	return VERDICT(map_exec(file, LICTOR_MEM_PROTECT, prot));
 }
 
+/* Stops it before its first instruction; without that, ends it. The signal works when the kernel is about to return. */
+static __noinline u32 hold(struct subject *s, u64 object, u64 invocation)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u32 tgid = task->tgid;
+	struct lictor_held wait = {.session = s->session, .slot = s->slot, .judge = s->judge, .object = object,
+				   .invocation = invocation};
+
+	wait.start_ns = task->group_leader->start_boottime;
+	wait.since_ns = bpf_ktime_get_ns();
+	struct lictor_label *label = bpf_task_storage_get(&task_labels, task, 0, 0);
+	if (!label) {
+		bpf_send_signal(SIGKILL);
+		return LICTOR_WHY_INTERNAL;
+	}
+	label->flags |= LICTOR_HELD;
+	u32 tid = task->pid;
+	struct lictor_label *copy = bpf_map_lookup_elem(&governed_threads, &tid);
+	if (copy)
+		copy->flags |= LICTOR_HELD;
+	if (task->ptrace) {
+		bpf_send_signal(SIGKILL);
+		return LICTOR_WHY_TRACED;
+	}
+	if (bpf_map_update_elem(&held, &tgid, &wait, 0) || bpf_send_signal(SIGSTOP)) {
+		bpf_send_signal(SIGKILL);
+		return LICTOR_WHY_INTERNAL;
+	}
+	return 0;
+}
+
+/*
+ * The judges' part in an execution that the policy permits: their remembered verdict, or the wait for one. A verdict by
+ * the object alone is looked at first. Fills the event, sends the signals.
+ */
+static __noinline int consult(struct subject *s, struct lictor_event *e, u64 object, u64 invocation)
+{
+	u32 state = known_verdict(s->judge, object, 0);
+
+	if ((state == LICTOR_JUDGED_UNKNOWN || (s->flags & LICTOR_UNDECIDED_DENY)) && invocation)
+		state = known_verdict(s->judge, object, invocation);
+	u32 enforce = s->flags & LICTOR_ENFORCE, why = 0;
+	if (state == LICTOR_JUDGED_DENY) {
+		why = LICTOR_WHY_VERDICT;
+		if (enforce)
+			bpf_send_signal(SIGKILL);
+	} else if (state == LICTOR_JUDGED_UNKNOWN && enforce &&
+		   (s->flags & (LICTOR_UNDECIDED_HOLD | LICTOR_UNDECIDED_DENY))) {
+		state = LICTOR_JUDGED_HELD;
+		why = hold(s, object, invocation);
+	}
+	e->tier = state == LICTOR_JUDGED_ALLOW || state == LICTOR_JUDGED_DENY ? LICTOR_TIER_CACHE : LICTOR_TIER_POLICY;
+	e->judged = state;
+	e->judge = s->judge;
+	e->object = object;
+	e->invocation = invocation;
+	e->reason = why;
+	e->action = why ? LICTOR_ACTION_DENY : LICTOR_ALLOW;
+	return 0;
+}
+
 /* Argv is on the new stack now, and nothing of the program has run. */
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(lictor_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
@@ -173,14 +240,23 @@ int BPF_PROG(lictor_exec, struct task_struct *task, int old_pid, struct linux_bi
 		if (args && bpf_probe_read_user(&buf->data[LICTOR_SCRATCH_TOP], args, (void *)from))
 			args = 0;
 		e->args_len = args;
+		if (s.flags & LICTOR_JUDGED) {
+			u64 object = object_print((u64)BPF_CORE_READ(bprm, file)), invocation = 0;
+			*(u64 *)&buf->data[LICTOR_SCRATCH_TOP + (args & (LICTOR_SCRATCH_TOP - 1))] = 0;
+			if (args && args == e->detail) /* what is not seen whole has no fingerprint */
+				invocation = invocation_print(slot, args);
+			consult(&s, e, object, invocation);
+		}
 		u32 size = end - head + args;
 		e->size = size;
 		e->latency_ns = bpf_ktime_get_ns() - s.began;
-		session_count(&s, false);
+		session_count(&s, e->reason != 0);
 		count(LICTOR_COUNT_EVENTS);
 		if (size > LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX)
 			size = LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX;
-		if (bpf_ringbuf_output(&events, e, size, WAKE(events)))
+		u64 wake = e->judged >= LICTOR_JUDGED_UNKNOWN ? BPF_RB_FORCE_WAKEUP : WAKE(events);
+		if (e->reason ? bpf_ringbuf_output(&denials, e, size, WAKE(denials))
+			      : bpf_ringbuf_output(&events, e, size, wake))
 			count(LICTOR_COUNT_LOST_RING);
 	}
 	scratch_give(slot);

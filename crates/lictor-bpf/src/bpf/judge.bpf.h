@@ -24,6 +24,7 @@
 #define ACCESS_SILENT 16   /* allowed: not reported here */
 #define ACCESS_HASHED 32   /* `hash_rights` holds what the content's hash says */
 #define ACCESS_ONE_NAME 64 /* the object has no other name */
+#define ACCESS_KNOWN 256   /* somebody has judged the object that is executed, and permitted it */
 #define ACCESS_OPEN 128	   /* an open for writing: reported once for each process and object, unless everything is asked for */
 
 struct access {
@@ -32,6 +33,7 @@ struct access {
 	u64 dentry2; /* the other end, 0: none */
 	u64 mnt2;
 	u64 ino;
+	u64 object; /* fingerprint of what is executed, 0: not asked for */
 	u32 dev;
 	u32 need;
 	u32 need2;
@@ -89,7 +91,7 @@ static __always_inline u32 why(struct subject *s, struct access *a, u32 accept, 
 	if (need & NEED_EXEC) {
 		if ((s->flags & LICTOR_HAS_EXEC) && !(accept & LICTOR_EXEC))
 			return LICTOR_WHY_NOT_EXEC;
-		if ((s->flags & LICTOR_UNDECIDED_DENY) && !(accept & LICTOR_EXEC))
+		if ((s->flags & LICTOR_UNDECIDED_DENY) && !(accept & LICTOR_EXEC) && !(a->flags & ACCESS_KNOWN))
 			return LICTOR_WHY_UNDECIDED;
 	}
 	if (need & NEED_LIBRARY) {
@@ -481,6 +483,11 @@ __noinline int judge(struct subject *s, struct access *a)
 		e->action = reason ? LICTOR_ACTION_DENY : LICTOR_ALLOW;
 		e->enforced = enforced ? 1 : 0;
 		e->detail = a->detail;
+		if (reason == LICTOR_WHY_UNDECIDED && a->object) {
+			e->judged = LICTOR_JUDGED_REFUSED;
+			e->judge = s->judge;
+			e->object = a->object;
+		}
 		if (a->flags & ACCESS_HASHED)
 			e->hash = a->hash_rights ? (a->hash_rights >> 8) + 1 : 0;
 		e->path_off = pos - head;

@@ -63,6 +63,7 @@ struct inode {
 	};
 	u32 i_rdev;
 	u32 i_generation;
+	long long i_size;
 	struct hlist_head i_dentry;
 };
 struct dentry {
@@ -103,6 +104,7 @@ struct fs_struct {
 struct mm_struct {
 	unsigned long arg_start;
 	unsigned long arg_end;
+	struct file *exe_file;
 };
 struct user_namespace {
 	struct user_namespace *parent;
@@ -244,6 +246,9 @@ struct lictor_sockaddr {
 #define FMODE_EXEC 0x20
 #define PROT_WRITE 2
 #define PROT_EXEC 4
+#define SIGKILL 9
+#define SIGCONT 18
+#define SIGSTOP 19
 #define MAP_SHARED 1
 #define MAP_TYPE 15
 #define VM_EXEC 4

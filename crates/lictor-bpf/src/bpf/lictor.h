@@ -13,7 +13,7 @@
 
 /* Bumped whenever a map's layout, an event's, or the meaning of a field changes. A daemon reads the events of an older
  * build's programs only when this number is its own. */
-#define LICTOR_ABI 1
+#define LICTOR_ABI 2
 
 #define LICTOR_SESSIONS 4096 /* sessions at once; one more is refused by the daemon, never run ungoverned */
 
@@ -52,6 +52,8 @@
 #define LICTOR_ENFORCE 2048
 #define LICTOR_REPORT_READS 4096 /* the session asked for every event, allowed reads included */
 #define LICTOR_HAS_IDENTITIES 8192
+#define LICTOR_JUDGED 16384	     /* executions that the policy permits are judged */
+#define LICTOR_UNDECIDED_HOLD 32768 /* and stopped until they are */
 
 /* lictor_policy.privileges: what the floor takes away and this agent gets back */
 #define LICTOR_PRIV_PTRACE 1
@@ -68,6 +70,7 @@
 #define LICTOR_DAEMON 2
 #define LICTOR_LOADER 4 /* the program that runs is the dynamic loader itself */
 #define LICTOR_OF_INIT 8 /* PID 1 made this process while self_protection was on, and it runs nothing else yet */
+#define LICTOR_HELD 32 /* stopped before its first instruction: it has no rights, and only the daemon lets it go */
 #define LICTOR_BECOMES_DAEMON 16 /* such a process that executes the daemon's program, until the kernel has done so */
 
 /* lictor_control.fail_closed */
@@ -135,6 +138,15 @@
 #define LICTOR_TIER_POLICY 0
 #define LICTOR_TIER_FLOOR 1
 #define LICTOR_TIER_HEARTBEAT 2
+#define LICTOR_TIER_CACHE 3 /* a verdict that was remembered */
+
+/* lictor_verdict.state and lictor_event.judged */
+#define LICTOR_JUDGED_NOT 0	/* nobody judges here */
+#define LICTOR_JUDGED_ALLOW 1	/* remembered */
+#define LICTOR_JUDGED_DENY 2	/* remembered: killed before its first instruction */
+#define LICTOR_JUDGED_UNKNOWN 3 /* runs, and is judged beside */
+#define LICTOR_JUDGED_HELD 4	/* stopped, and waits for a verdict */
+#define LICTOR_JUDGED_REFUSED 5 /* EPERM, because nobody has judged it yet */
 
 /* lictor_event.reason: why, exactly. 0 is "allowed". */
 #define LICTOR_WHY_NONE 0
@@ -155,6 +167,8 @@
 #define LICTOR_WHY_HASH_DENY 15
 #define LICTOR_WHY_HASH_UNKNOWN 16
 #define LICTOR_WHY_UNDECIDED 17
+#define LICTOR_WHY_VERDICT 18       /* judged before, and denied */
+#define LICTOR_WHY_TRACED 19        /* to be held, but its tracer could let it go */
 #define LICTOR_WHY_NOT_CONNECT 20
 #define LICTOR_WHY_NOT_LISTEN 21
 #define LICTOR_WHY_FAMILY 22
@@ -183,6 +197,8 @@ struct lictor_policy {
 	__u32 flags;
 	__u32 privileges;
 	__u32 cells; /* length of its extent, from `dead` on */
+	__u32 judge; /* who judges: agent, its policy and rules; part of every verdict's key, so that a change forgets all */
+	__u32 pad;
 	__u64 session; /* the session it was made for: a recycled slot never lends its policy to an old label */
 };
 
@@ -206,6 +222,7 @@ struct lictor_control {
 	__u32 self_protection;
 	__u32 storage_may_fail; /* before 6.2 task storage can answer "none" while it is busy */
 	__u32 abi; /* LICTOR_ABI of the build that loaded the programs */
+	__u64 secret[2]; /* of the fingerprints; written once */
 };
 
 struct lictor_network_key {
@@ -233,6 +250,29 @@ struct lictor_identity_key {
 	__u32 dev;
 	__u32 generation;
 	__u32 pad;
+};
+
+struct lictor_verdict_key {
+	__u64 object;
+	__u64 invocation; /* 0: whatever the arguments */
+	__u32 judge;
+	__u32 pad;
+};
+struct lictor_verdict {
+	__u64 expires_ns; /* CLOCK_MONOTONIC, 0: never */
+	__u32 state;	  /* LICTOR_JUDGED_ALLOW or _DENY */
+	__u32 pad;
+};
+
+/* A process that is held; what a restarted daemon needs to decide it. */
+struct lictor_held {
+	__u64 session;
+	__u64 start_ns;
+	__u64 since_ns; /* CLOCK_MONOTONIC */
+	__u64 object;
+	__u64 invocation;
+	__u32 slot;
+	__u32 judge;
 };
 
 struct lictor_hash_key {
@@ -284,6 +324,11 @@ struct lictor_event {
 	__u32 path2_len;
 	__u32 args_len;
 	__u32 cwd_len; /* exec only: the second path is the working directory */
+	__u32 judged; /* exec only */
+	__u32 judge;
+	__u64 object; /* exec only: fingerprints, 0: none */
+	__u64 invocation;
+	__u32 pad;
 	__u32 hash; /* exec only: which hash of the policy named the content, plus one */
 	char comm[16];
 };

@@ -184,6 +184,11 @@ struct walked { /* what is known of one end of an access */
 	u32 pos;
 	u32 pad;
 };
+struct sip { /* a fingerprint in the making */
+	u64 v[4];
+	u32 pos;
+	u32 end;
+};
 struct lictor_scratch {
 	u32 used;
 	u32 pad;
@@ -193,6 +198,7 @@ struct lictor_scratch {
 	struct walked near;
 	struct walked far;
 	struct walked other; /* another name of the near end */
+	struct sip sip;
 	u32 behind;	     /* state of the automaton behind the folder's last slash */
 	u32 unused;
 	/* Used up to TOP + TAIL. The rest is never touched: it is there because the verifier adds the largest offset to
@@ -259,6 +265,24 @@ struct {
 	__type(key, struct lictor_seen_key);
 	__type(value, u32);
 } seen SEC(".maps");
+
+/* Verdicts of the judges. Only the daemon writes, and it takes old ones out. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, struct lictor_verdict_key);
+	__type(value, struct lictor_verdict);
+} verdicts SEC(".maps");
+
+/* Processes that wait for a verdict, by number. When it is full, the next one is killed instead of held. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, u32);
+	__type(value, struct lictor_held);
+} held SEC(".maps");
 
 /* Ids of our own maps, programs and links, for the guard; those of other builds that are in force beside this one too.
  * Written by the daemon after load. A build has some 300. */

@@ -109,6 +109,8 @@ int BPF_PROG(lictor_exit, struct task_struct *task)
 	if (task->pid == task->tgid)
 		process_event(LICTOR_PROC_EXIT, task->exit_code, tid);
 	bpf_map_delete_elem(&governed_threads, &tid);
+	if (copy.flags & LICTOR_HELD)
+		bpf_map_delete_elem(&held, &tid);
 	struct lictor_session *session = bpf_map_lookup_elem(&sessions, &slot);
 	if (session && session->id == copy.session && __sync_fetch_and_add(&session->tasks, -1) == 1) {
 		struct lictor_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
@@ -154,6 +156,16 @@ static __always_inline bool protected_daemon(struct task_struct *task)
 	return guarded_task(task, LICTOR_DAEMON);
 }
 
+/* A process that waits for its verdict is let go by the daemon and by nobody else, whoever he is. */
+static __always_inline bool held_from_us(struct task_struct *p)
+{
+	struct lictor_label label;
+
+	if (!label_of(p, &label) || !(label.flags & LICTOR_HELD))
+		return false;
+	return !label_of(bpf_get_current_task_btf(), &label) || !(label.flags & LICTOR_DAEMON);
+}
+
 #define PTRACE_MODE_ATTACH 2
 #define PTRACE_MODE_NOAUDIT 4
 
@@ -163,6 +175,8 @@ int BPF_PROG(lictor_ptrace_access_check, struct task_struct *child, unsigned int
 {
 	struct subject s;
 
+	if ((mode & PTRACE_MODE_ATTACH) && held_from_us(child))
+		return VERDICT(1);
 	if (!foreign(&s, child))
 		return VERDICT((mode & PTRACE_MODE_ATTACH) && guarded_task(child, LICTOR_DAEMON | LICTOR_OF_INIT));
 	if (s.privileges & LICTOR_PRIV_PTRACE)
@@ -183,6 +197,13 @@ int BPF_PROG(lictor_ptrace_traceme, struct task_struct *parent)
 	return VERDICT(floor_deny(&s, LICTOR_EV_PROCESS, LICTOR_PROC_TRACE, 0, parent->tgid));
 }
 
+/* The same by way of a descriptor's owner. */
+SEC("lsm/file_send_sigiotask")
+int BPF_PROG(lictor_file_send_sigiotask, struct task_struct *p, void *owner, int sig)
+{
+	return VERDICT(sig == SIGCONT && held_from_us(p));
+}
+
 /* Evasions 60, 113, 114. */
 SEC("lsm/task_kill")
 int BPF_PROG(lictor_task_kill, struct task_struct *p, struct kernel_siginfo *info, int sig)
@@ -191,6 +212,8 @@ int BPF_PROG(lictor_task_kill, struct task_struct *p, struct kernel_siginfo *inf
 
 	if (sig == 0)
 		return 0; /* asks whether it lives */
+	if (sig == SIGCONT && held_from_us(p))
+		return VERDICT(1);
 	if (!foreign(&s, p))
 		return VERDICT(protected_daemon(p));
 	return VERDICT(floor_deny(&s, LICTOR_EV_PROCESS, LICTOR_PROC_SIGNAL, sig, p->tgid));

@@ -32,7 +32,11 @@ impl fmt::Display for Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Undecided {
+    /// It runs, and is judged beside.
     Allow,
+    /// It waits before its first instruction until it is judged.
+    Hold,
+    /// It is refused; the next attempt gets the answer.
     Deny,
 }
 

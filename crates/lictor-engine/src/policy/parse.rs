@@ -144,15 +144,8 @@ impl Reader {
                     agent.mode = self.choice(value, "mode", &[("enforce", Mode::Enforce), ("monitor", Mode::Monitor)]);
                 }
                 "undecided" => {
-                    if matches!(&value.value, Value::String(s) if s == "hold") {
-                        self.report(
-                            &value.at,
-                            "`undecided: hold` needs the judge, which this Lictor does not have: write `allow` or `deny`",
-                        );
-                    } else {
-                        let known = [("allow", Undecided::Allow), ("deny", Undecided::Deny)];
-                        agent.undecided = self.choice(value, "undecided", &known);
-                    }
+                    let known = [("allow", Undecided::Allow), ("hold", Undecided::Hold), ("deny", Undecided::Deny)];
+                    agent.undecided = self.choice(value, "undecided", &known);
                 }
                 "exec" => self.exec(&mut agent, value),
                 "files" => self.files(&mut agent, value),

@@ -43,7 +43,7 @@ struct AgentSchema {
     /// `monitor` judges and records, and denies nothing.
     mode: Option<ModeSchema>,
     /// What happens to an execution that no tier has decided.
-    undecided: Option<Choice>,
+    undecided: Option<UndecidedSchema>,
     exec: Option<Exec>,
     files: Option<Files>,
     network: Option<Network>,
@@ -51,6 +51,18 @@ struct AgentSchema {
     privileges: Option<Vec<Privilege>>,
     /// Ids of the rules that judge this agent; `*` means all.
     rules: Option<Vec<String>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "Undecided", rename_all = "lowercase")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum UndecidedSchema {
+    /// It runs and is judged beside; a denial ends it and what it started.
+    Allow,
+    /// It waits before its first instruction until it is judged.
+    Hold,
+    /// It is refused and judged; the next attempt gets the answer.
+    Deny,
 }
 
 #[derive(JsonSchema)]

@@ -55,8 +55,7 @@ fn of_keys_and_types() {
     one(&agent("    modes: enforce\n"), "4:5", "unknown key `modes` in agent `a`: did you mean `mode`?");
     one(&agent("    mode: audit\n"), "4:11", "`mode` must be enforce or monitor, not `audit`");
     one(&agent("    mode: 1\n"), "4:11", "not a number");
-    one(&agent("    undecided: hold\n"), "4:16", "needs the judge");
-    one(&agent("    undecided: maybe\n"), "4:16", "must be allow or deny");
+    one(&agent("    undecided: maybe\n"), "4:16", "must be allow or hold or deny");
     one(&agent("    exec: []\n"), "4:11", "exec must be a mapping, not a list");
     one(&agent("    exec: { anonymous: yes }\n"), "4:24", "exec.anonymous");
     one(&agent("    exec: { alow: [] }\n"), "4:13", "did you mean `allow`?");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the built-in profiles permit and forbid, said as work and as theft.
 
-use std::time::Instant;
 
 use lictor_engine::policy::{
     Access, BUILTIN, Compiled, Limits, Protocol, SessionFacts, builtin, builtin_file, default_policy, parse,
@@ -35,17 +34,10 @@ fn every_profile_loads() {
 }
 
 #[test]
-fn the_default_profile_is_quick_and_small() {
+fn the_default_profile_is_small() {
+    // Cells are what compiling it and loading it cost; its time is a matter of benchmarks.
     let c = profile("default");
-    // The best of several, since test machines are shared.
-    let took = (0..5).map(|_| {
-        let started = Instant::now();
-        profile("default");
-        started.elapsed()
-    });
-    let took = took.min().unwrap();
-    println!("{} cells in {took:?}", c.automaton.cells.len());
-    assert!(took.as_millis() < 150, "{took:?}");
+    println!("{} cells", c.automaton.cells.len());
     assert!(c.automaton.cells.len() * 16 < 4 << 20);
 }
 
