@@ -6,6 +6,7 @@
 //! it, `lictor judge` prints it.
 
 mod case;
+pub mod rules;
 mod tier;
 
 pub use case::{Basis, Case};

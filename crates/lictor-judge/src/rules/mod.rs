@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The rules tier: conditions over one event, written in CEL, checked when they are loaded.
+//!
+//! Reading order follows the data: `parse` (files to rules), `syntax` and `check` with `fields`, `functions` and
+//! `calls` (a condition to code), `eval` (code and an event to an answer), `set` (all rules and an event to hits),
+//! `judge` (hits to an outcome); `trial` runs the tests that stand beside the rules, `store` keeps a directory of them
+//! in force, `edit` and `merge` change files.
+
+mod calls;
+mod check;
+mod code;
+mod eval;
+mod fields;
+mod files;
+mod functions;
+mod parse;
+mod place;
+mod set;
+mod syntax;
+mod trial;
+
+pub use check::MAX_CONDITION;
+pub use eval::{BUDGET, Fault};
+pub use files::read;
+pub use parse::{MAX_RULES, parse};
+pub use set::{Act, Hit, Rule, RuleSet, Selection, State};
+pub use trial::{Expect, Trial, TrialResult, complete};
