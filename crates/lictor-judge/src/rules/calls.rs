@@ -4,16 +4,18 @@
 use cel::common::ast::CallExpr;
 use ipnet::IpNet;
 use lictor_engine::policy::{PathPattern, hint};
-use memchr::memmem::Finder;
 use regex::RegexBuilder;
 use std::net::IpAddr;
 
 use super::check::{Checker, Type, Typed};
-use super::code::{Any, Bool, Int, List, Text};
+use super::code::{Any, Bool, Int, List, Search, Text};
 use super::functions::{FUNCTIONS, Function, Make, Parameter};
 
 /// What a compiled regular expression may take, in bytes: repetitions of repetitions are refused, people's are not.
-const MAX_REGEX: usize = 1 << 20;
+const MAX_REGEX: usize = 10 << 20;
+/// What the states of an expression that is being run may take, in bytes, for each thread: a hostile text could make
+/// every expression of a set reach this.
+const MAX_STATES: usize = 512 << 10;
 
 pub(crate) fn call(checker: &mut Checker<'_>, call: &CallExpr, at: usize) -> Option<Typed> {
     let name = call.func_name.as_str();
@@ -103,7 +105,7 @@ fn make(checker: &mut Checker<'_>, make: Make, operands: Vec<Typed>, place: usiz
     let (second, third) = (operands.next(), operands.next());
     Some(match (make, first, second, third) {
         (Make::Contains, Any::Text(within), Some(Any::Text(Text::Literal(part))), None) => {
-            Typed::bool(Bool::Finds(within, Box::new(Finder::new(part.as_bytes()).into_owned())))
+            Typed::bool(Bool::Search(within, Box::new(Search::literal(&part))))
         }
         (Make::Contains, Any::Text(within), Some(Any::Text(part)), None) => Typed::bool(Bool::Contains(within, part)),
         (Make::StartsWith, Any::Text(within), Some(Any::Text(part)), None) => {
@@ -112,9 +114,9 @@ fn make(checker: &mut Checker<'_>, make: Make, operands: Vec<Typed>, place: usiz
         (Make::EndsWith, Any::Text(within), Some(Any::Text(part)), None) => Typed::bool(Bool::EndsWith(within, part)),
         (Make::Matches, Any::Text(within), Some(pattern), None) => {
             let pattern = literal(checker, pattern, "a regular expression", place)?;
-            let regex = RegexBuilder::new(&pattern).size_limit(MAX_REGEX).dfa_size_limit(MAX_REGEX).build();
+            let regex = RegexBuilder::new(&pattern).size_limit(MAX_REGEX).dfa_size_limit(MAX_STATES).build();
             match regex {
-                Ok(regex) => Typed::bool(Bool::Matches(within, Box::new(regex))),
+                Ok(regex) => Typed::bool(Bool::Search(within, Box::new(Search::regex(regex)))),
                 Err(error) => return checker.fail(place, regex_message(&error)),
             }
         }

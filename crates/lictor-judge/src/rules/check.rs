@@ -707,11 +707,20 @@ fn cost(code: &Bool) -> u32 {
         Bool::TextIs(text, _) | Bool::EndsWith(text, _) | Bool::StartsWith(text, _) => 2 + text_cost(text),
         Bool::TextEqual(text, _) | Bool::TextOrder(_, text, _) => 3 + text_cost(text),
         Bool::OneOf(text, _) => 5 + text_cost(text),
-        Bool::Finds(text, _) | Bool::Contains(text, _) => 8 + text_cost(text),
+        // Most searches are answered by the index.
+        Bool::Search(Text::Field(_) | Text::LowerField(_), _) => 4,
+        Bool::Search(text, search) => {
+            if search.is_regex() {
+                40 + text_cost(text)
+            } else {
+                8 + text_cost(text)
+            }
+        }
+        Bool::Contains(text, _) => 8 + text_cost(text),
         Bool::Glob(text, _) => 12 + text_cost(text),
         Bool::Within(text, _) => 15 + text_cost(text),
-        Bool::Matches(text, _) => 40 + text_cost(text),
-        Bool::Not(inner) => cost(inner),
+        // What a rule excepts is asked when the rest holds.
+        Bool::Not(inner) => cost(inner) + 50,
         Bool::And(operands) => operands.first().map_or(0, cost) + 1,
         Bool::Or(operands) => operands.iter().map(cost).sum(),
         Bool::If(parts) => cost(&parts.0) + cost(&parts.1).max(cost(&parts.2)),

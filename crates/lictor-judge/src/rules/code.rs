@@ -10,6 +10,7 @@ use memchr::memmem::Finder;
 use regex::Regex;
 
 use super::fields::{NumberField, ParentField, TextField, TextsField};
+use super::index;
 
 /// Gives true or false.
 #[derive(Debug)]
@@ -28,12 +29,11 @@ pub(crate) enum Bool {
     TextOrder(Order, Text, Text),
     IntOrder(Order, Int, Int),
     ListEqual(Box<(List, List)>),
-    /// Contains a literal.
-    Finds(Text, Box<Finder<'static>>),
+    /// Contains a literal, or a match of a regular expression.
+    Search(Text, Box<Search>),
     Contains(Text, Text),
     StartsWith(Text, Text),
     EndsWith(Text, Text),
-    Matches(Text, Box<Regex>),
     Glob(Text, Box<PathPattern>),
     Within(Text, IpNet),
     /// One of a list of literals.
@@ -51,6 +51,58 @@ pub(crate) enum Bool {
     Loop(Box<Loop>),
     Variable(usize),
     Element(Box<(List, Int)>),
+}
+
+/// What is looked for in a text.
+#[derive(Debug)]
+pub(crate) struct Search {
+    what: What,
+    /// Its number in the set's index; none outside of one.
+    pub(crate) number: Option<u32>,
+}
+
+#[derive(Debug)]
+enum What {
+    Literal(Finder<'static>),
+    Regex(Regex),
+}
+
+impl Search {
+    pub(crate) fn literal(literal: &str) -> Search {
+        Search { what: What::Literal(Finder::new(literal.as_bytes()).into_owned()), number: None }
+    }
+
+    pub(crate) fn regex(regex: Regex) -> Search {
+        Search { what: What::Regex(regex), number: None }
+    }
+
+    pub(crate) fn is_regex(&self) -> bool {
+        matches!(self.what, What::Regex(_))
+    }
+
+    /// The expression, or the literal.
+    pub(crate) fn pattern(&self) -> &str {
+        match &self.what {
+            // It was made from a text.
+            What::Literal(finder) => std::str::from_utf8(finder.needle()).unwrap_or_default(),
+            What::Regex(regex) => regex.as_str(),
+        }
+    }
+
+    /// Literals one of which stands in every text where this finds something.
+    pub(crate) fn literals(&self) -> Option<Vec<Vec<u8>>> {
+        match &self.what {
+            What::Literal(_) => index::literal_of(self.pattern()),
+            What::Regex(regex) => index::literals_of(regex.as_str()),
+        }
+    }
+
+    pub(crate) fn finds(&self, text: &str) -> bool {
+        match &self.what {
+            What::Literal(finder) => finder.find(text.as_bytes()).is_some(),
+            What::Regex(regex) => regex.is_match(text),
+        }
+    }
 }
 
 /// `exists`, `all`, `exists_one` over a list.

@@ -10,8 +10,9 @@ use std::rc::Rc;
 use lictor_api::event::{Event, Parent as ParentFacts};
 use thiserror::Error;
 
-use super::code::{Any, Arithmetic, Bool, Int, List, Loop, Map, Parent, Quantifier, Text};
+use super::code::{Any, Arithmetic, Bool, Int, List, Loop, Map, Parent, Quantifier, Search, Text};
 use super::fields::{ParentField, TextField};
+use super::index::{Found, Index};
 
 /// What one condition may cost: an element of a list, an operation or 16 bytes of text looked at cost one. A command
 /// line of two megabytes, the most that the kernel executes, can be searched eight times.
@@ -40,11 +41,13 @@ pub enum Fault {
 pub(crate) struct Facts<'e> {
     event: &'e Event,
     lower: [OnceCell<String>; TextField::COUNT],
+    /// What the conditions' set has found out at once.
+    found: Option<Found<'e>>,
 }
 
 impl<'e> Facts<'e> {
-    pub(crate) fn new(event: &'e Event) -> Facts<'e> {
-        Facts { event, lower: [const { OnceCell::new() }; TextField::COUNT] }
+    pub(crate) fn new(event: &'e Event, index: Option<&'e Index>) -> Facts<'e> {
+        Facts { event, lower: [const { OnceCell::new() }; TextField::COUNT], found: index.map(Index::begin) }
     }
 
     fn lower(&self, field: TextField) -> &str {
@@ -152,11 +155,7 @@ fn bool<'a>(code: &'a Bool, env: &mut Env<'a>) -> Result<bool, Fault> {
             let (left, right) = (list(&sides.0, env)?, list(&sides.1, env)?);
             equal_lists(&left, &right, env)
         }
-        Bool::Finds(within, finder) => {
-            let within = text(within, env)?;
-            env.read(&within)?;
-            Ok(finder.find(within.as_bytes()).is_some())
-        }
+        Bool::Search(within, code) => search(within, code, env),
         Bool::Contains(within, part) => {
             let (within, part) = (text(within, env)?, text(part, env)?);
             env.read(&within)?;
@@ -164,12 +163,6 @@ fn bool<'a>(code: &'a Bool, env: &mut Env<'a>) -> Result<bool, Fault> {
         }
         Bool::StartsWith(within, part) => Ok(text(within, env)?.starts_with(&*text(part, env)?)),
         Bool::EndsWith(within, part) => Ok(text(within, env)?.ends_with(&*text(part, env)?)),
-        Bool::Matches(within, regex) => {
-            let within = text(within, env)?;
-            // Slower than a plain search by about this much when no literal helps it.
-            env.spend(1 + within.len() / 4)?;
-            Ok(regex.is_match(&within))
-        }
         Bool::Glob(path, pattern) => {
             let path = text(path, env)?;
             env.read(&path)?;
@@ -221,6 +214,31 @@ fn bool<'a>(code: &'a Bool, env: &mut Env<'a>) -> Result<bool, Fault> {
             _ => Err(Fault::Broken),
         },
     }
+}
+
+fn search<'a>(within: &'a Text, search: &'a Search, env: &mut Env<'a>) -> Result<bool, Fault> {
+    let facts = env.facts;
+    let known = match (within, search.number, &facts.found) {
+        (Text::Field(field) | Text::LowerField(field), Some(number), Some(found)) => {
+            if let Some(result) = found.result(number) {
+                return Ok(result);
+            }
+            let text = field.get(facts.event).unwrap_or_default();
+            if !found.possible(*field, number, text) {
+                return Ok(false);
+            }
+            Some((found, number))
+        }
+        _ => None,
+    };
+    let within = text(within, env)?;
+    // An expression that no literal helps is slower than a plain search by about this much.
+    env.spend(1 + within.len() / if search.is_regex() { 4 } else { 16 })?;
+    let result = search.finds(&within);
+    if let Some((found, number)) = known {
+        found.remember(number, result);
+    }
+    Ok(result)
 }
 
 /// `&&` and `||`: one operand that is `decisive` decides, whatever fails beside it.

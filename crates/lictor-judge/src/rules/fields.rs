@@ -35,31 +35,45 @@ pub(crate) enum Get {
     Object(fn(&Event) -> bool),
 }
 
-macro_rules! numbered {
-    ($(#[$meta:meta])* $name:ident { $($variant:ident),+ $(,)? }) => {
-        $(#[$meta])*
+macro_rules! text_fields {
+    ($($variant:ident),+ $(,)?) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub(crate) enum $name { $($variant),+ }
-        impl $name {
-            pub(crate) const COUNT: usize = [$($name::$variant),+].len();
+        pub(crate) enum TextField { $($variant),+ }
+        impl TextField {
+            pub(crate) const COUNT: usize = [$(TextField::$variant),+].len();
         }
     };
 }
 
-numbered! {
-    TextField { Id, Time, Kind, Session, Agent, Exe, Cmdline, Cwd, Container, ExecPath, Sha256, Interpreter, FileOp,
-                FilePath, FileTo, NetworkOp, Family, Protocol, Address, Domain, ProcessOp, MemoryOp, MemoryPath,
-                PrivilegeOp, PrivilegeDetail }
+text_fields! {
+    Id, Time, Kind, Session, Agent, Exe, Cmdline, Cwd, Container, ExecPath, Sha256, Interpreter, FileOp, FilePath, FileTo,
+    NetworkOp, Family, Protocol, Address, Domain, ProcessOp, MemoryOp, MemoryPath, PrivilegeOp, PrivilegeDetail
 }
-numbered! {
-    NumberField { Pid, StartTime, Ppid, Uid, Gid, Port, Target, Code }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum NumberField {
+    Pid,
+    StartTime,
+    Ppid,
+    Uid,
+    Gid,
+    Port,
+    Target,
+    Code,
 }
-numbered! {
-    TextsField { Args }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum TextsField {
+    Args,
 }
-numbered! {
-    /// The fields of a parent or another ancestor.
-    ParentField { Pid, Exe, Args, Cmdline }
+
+/// The fields of a parent or another ancestor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum ParentField {
+    Pid,
+    Exe,
+    Args,
+    Cmdline,
 }
 
 impl ParentField {

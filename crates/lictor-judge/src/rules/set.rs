@@ -10,6 +10,7 @@ use lictor_engine::policy::Position;
 
 use super::code::Bool;
 use super::eval::{self, Facts, Fault};
+use super::index::Index;
 use super::trial::Trial;
 use crate::case::Basis;
 
@@ -37,7 +38,7 @@ pub enum Act {
     Deny,
     /// Is told and settles nothing.
     Alert,
-    /// Asks the next tiers, even when an `allow` rule matches.
+    /// Asks the next tiers, unless an `allow` rule settles.
     Escalate,
 }
 
@@ -102,7 +103,7 @@ impl Rule {
     /// # Errors
     /// The condition failed while it ran.
     pub fn holds(&self, event: &Event) -> Result<bool, Fault> {
-        self.holds_of(&Facts::new(event))
+        self.holds_of(&Facts::new(event, None))
     }
 
     pub(crate) fn holds_of(&self, facts: &Facts<'_>) -> Result<bool, Fault> {
@@ -125,11 +126,13 @@ pub struct Hit<'r> {
 #[derive(Debug, Default)]
 pub struct RuleSet {
     rules: Vec<Rule>,
+    index: Index,
 }
 
 impl RuleSet {
-    pub(crate) fn new(rules: Vec<Rule>) -> RuleSet {
-        RuleSet { rules }
+    pub(crate) fn new(mut rules: Vec<Rule>) -> RuleSet {
+        let index = Index::build(rules.iter_mut().map(|rule| &mut rule.code));
+        RuleSet { rules, index }
     }
 
     /// In the order of the files and their lines.
@@ -171,7 +174,7 @@ impl RuleSet {
     /// # Errors
     /// How many rules were asked when the deadline passed.
     pub fn hits(&self, event: &Event, selection: &Selection, deadline: Option<Instant>) -> Result<Vec<Hit<'_>>, usize> {
-        let facts = Facts::new(event);
+        let facts = Facts::new(event, Some(&self.index));
         let mut hits = Vec::new();
         let numbers = selection.by_kind.get(event.kind as usize).map(Vec::as_slice).unwrap_or_default();
         for (asked, number) in numbers.iter().copied().enumerate() {
