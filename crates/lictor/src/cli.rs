@@ -38,6 +38,9 @@ pub(crate) enum Command {
     /// Check policies, or try them on recorded events
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Check rules, run their tests, change their state
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Show whether Lictor enforces, and its counters
     Status(StatusArgs),
     /// Show each thing this host must have, and the step that mends what is missing
@@ -50,6 +53,21 @@ pub(crate) enum PolicyCommand {
     Check(CheckArgs),
     /// Show what a policy would have said of recorded events; changes nothing
     Test(TestArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Check rule files; prints FILE:LINE:COLUMN: message for each problem
+    Check(RulesCheckArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor rules check /etc/lictor/rules.d
+         lictor rules check my-rules.yaml")]
+pub(crate) struct RulesCheckArgs {
+    /// Directories of rule files, or single files; each is a set of its own
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) paths: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

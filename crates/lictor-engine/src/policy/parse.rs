@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::agent::{Agent, Entry, List, ListKind, Mode, PolicyFile, Undecided, What, privilege};
 use super::endpoint::Endpoint;
 use super::glob::{Glob, Space};
-use super::problem::{Position, Problem};
+use super::problem::{Position, Problem, hint};
 use super::profiles;
-use super::yaml::{self, Node, Value};
+use crate::yaml::{self, Node, Value};
 
 /// After this many problems the rest is not listed: nobody reads further, and a hostile file must not
 /// make the answer bigger than itself.
@@ -21,7 +21,7 @@ const MAX_PROBLEMS: usize = 200;
 /// Every problem of the text, in the order of the lines. A text with a problem gives no policy at all.
 pub fn parse(file_name: &str, bytes: &[u8]) -> Result<PolicyFile, Vec<Problem>> {
     let file: Arc<str> = file_name.into();
-    let root = yaml::read(&file, bytes).map_err(|p| vec![p])?;
+    let root = yaml::read(&file, "a policy", bytes).map_err(|p| vec![p])?;
     let mut reader = Reader { problems: Vec::new() };
     let written = reader.file(&root);
     let agents = reader.resolve(&written);
@@ -430,30 +430,4 @@ fn program(text: &str) -> Result<What, String> {
         }
     }
     Ok(What::Hash(hash))
-}
-
-/// "did you mean" where one known word is close, else the whole choice when it is short.
-fn hint(word: &str, known: &[&str]) -> String {
-    let close = known.iter().map(|k| (distance(word, k), *k)).min().filter(|(d, k)| *d <= k.len().div_ceil(3));
-    match close {
-        Some((_, k)) => format!(": did you mean `{k}`?"),
-        None if known.len() <= 16 => format!(": known are {}", known.join(", ")),
-        None => String::new(),
-    }
-}
-
-/// Edit distance; words only, so long ones count as far away without being compared.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(40).collect(), b.chars().collect());
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let cost = if x == y { diagonal } else { 1 + diagonal.min(row[j]).min(row[j + 1]) };
-            diagonal = row[j + 1];
-            row[j + 1] = cost;
-        }
-    }
-    row[b.len()]
 }
