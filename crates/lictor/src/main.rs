@@ -7,6 +7,7 @@ mod context;
 mod doctor;
 mod events;
 mod explain;
+mod judge;
 mod output;
 mod policy;
 mod ps;
@@ -82,7 +83,12 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(&args, &mut out)?,
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&args, &mut out)?,
         Command::Policy(PolicyCommand::Test(args)) => policy::test(&args, &mut out)?,
+        Command::Judge(args) => judge::run(&args, &context, &mut out)?,
+        Command::Rules(RulesCommand::List(args)) => rules::list(&args, &context, &mut out)?,
         Command::Rules(RulesCommand::Check(args)) => rules::check(&args, &mut out)?,
+        Command::Rules(RulesCommand::Test(args)) => rules::test(&args, &mut out)?,
+        Command::Rules(RulesCommand::SetState(args)) => rules::set_state(&args, &context, &mut out)?,
+        Command::Rules(RulesCommand::Merge(args)) => rules::merge(&args, &mut out)?,
     };
     io::Write::flush(&mut out)?;
     Ok(code)

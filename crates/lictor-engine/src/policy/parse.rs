@@ -135,6 +135,7 @@ impl Reader {
             anonymous: None,
             has_network: false,
             privileges: 0,
+            rules: None,
             lists: BTreeMap::new(),
         };
         for (_, key, value) in self.mapping(node, &format!("agent `{name}`"), &keys::AGENT) {
@@ -158,7 +159,7 @@ impl Reader {
                 "files" => self.files(&mut agent, value),
                 "network" => self.network(&mut agent, value),
                 "privileges" => agent.privileges = self.privileges(value),
-                "rules" => self.rules(value),
+                "rules" => agent.rules = Some(self.rules(value)),
                 _ => {}
             }
         }
@@ -219,14 +220,25 @@ impl Reader {
         bits
     }
 
-    /// `*` means every rule there is; a rule named by its id must exist, and no rule is built in.
-    fn rules(&mut self, node: &Node) {
+    /// Whether there is such a rule, only who has the rules can say.
+    fn rules(&mut self, node: &Node) -> Vec<(String, Position)> {
+        let mut globs = Vec::new();
         for item in self.items(node, "rules") {
-            let Some(id) = self.text(item, "a rule's id") else { continue };
-            if id != "*" {
-                self.report(&item.at, format!("there is no rule `{}`: write `[]` or `[\"*\"]`", id.escape_debug()));
+            let Some(glob) = self.text(item, "a rule's id") else { continue };
+            let proper = !glob.is_empty()
+                && glob.len() <= 128
+                && glob.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'*'));
+            if proper {
+                globs.push((glob.to_owned(), item.at.clone()));
+            } else {
+                let message = format!(
+                    "`{}` is no id of a rule: letters, digits, `-`, `_` and `.`, and `*` for any run of them",
+                    glob.escape_debug()
+                );
+                self.report(&item.at, message);
             }
         }
+        globs
     }
 
     fn list(&mut self, agent: &mut Agent, kind: ListKind, node: &Node, parse: impl Fn(&str) -> Result<What, String>) {

@@ -147,6 +147,12 @@ impl RuleSet {
         self.rules.iter().find(|rule| rule.id == id)
     }
 
+    /// Whether a glob of ids names any rule.
+    #[must_use]
+    pub fn has(&self, glob: &str) -> bool {
+        glob == "*" || self.rules.iter().any(|rule| names(glob, &rule.id))
+    }
+
     /// The rules that judge an agent whose policy says `rules: globs`: those whose id one of them names. `*` stands for
     /// any run of characters, everything else for itself.
     #[must_use]
