@@ -6,7 +6,13 @@
 //! it, `lictor judge` prints it.
 
 mod case;
+pub mod counters;
+pub mod pipeline;
+pub mod rules;
+mod stage;
 mod tier;
 
 pub use case::{Basis, Case};
+pub use pipeline::{Asked, DefaultAction, Judgement, OutOfOrder, Pipeline};
+pub use stage::{Limits, Stage};
 pub use tier::{Answer, Failure, Finding, Judge, Outcome};

@@ -36,6 +36,8 @@ pub enum Outcome {
     /// It cannot say: the next tier is asked.
     #[default]
     Pass,
+    /// It cannot say and wants all later tiers asked: a rule with `action: escalate`.
+    Escalate,
 }
 
 /// One reason, for people and for the next tier.

@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use lictor_api::control::Mode;
 use lictor_api::event::Kind;
+use lictor_judge::rules::State;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -38,6 +39,11 @@ pub(crate) enum Command {
     /// Check policies, or try them on recorded events
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Show what policy and tiers say of recorded events; touches nothing
+    Judge(JudgeArgs),
+    /// List and check rules, run their tests, change their state
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Show whether Lictor enforces, and its counters
     Status(StatusArgs),
     /// Show each thing this host must have, and the step that mends what is missing
@@ -50,6 +56,124 @@ pub(crate) enum PolicyCommand {
     Check(CheckArgs),
     /// Show what a policy would have said of recorded events; changes nothing
     Test(TestArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// List the rules of a directory
+    List(RulesListArgs),
+    /// Check rule files; prints FILE:LINE:COLUMN: message for each problem
+    Check(RulesCheckArgs),
+    /// Run the tests that stand beside the rules
+    Test(RulesTestArgs),
+    /// Change a rule's state in its file; comments stay
+    SetState(RulesSetStateArgs),
+    /// Bring the rules of one place into a directory; leaves out what is there, shows conflicts
+    Merge(RulesMergeArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor rules list
+         lictor rules list --rules ./rules --json")]
+pub(crate) struct RulesListArgs {
+    /// The directory of rule files, or one file [default: what the settings say]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: Option<PathBuf>,
+    /// One JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor rules test ./rules
+
+Exit status: 0 when every test passes; 1 otherwise.")]
+pub(crate) struct RulesTestArgs {
+    /// The directory of rule files, or one file
+    #[arg(value_name = "DIR")]
+    pub(crate) path: PathBuf,
+    /// One JSON object a test
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sudo lictor rules set-state reverse-shell-bash testing")]
+pub(crate) struct RulesSetStateArgs {
+    /// The rule's id
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// draft: checked only; testing: recorded, changes nothing; active
+    #[arg(value_name = "STATE")]
+    pub(crate) state: State,
+    /// The directory of rule files, or one file [default: what the settings say]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sudo lictor rules merge ./new-rules /etc/lictor/rules.d
+
+Exit status: 0 when the rules are merged; 1 when there are conflicts or problems, and nothing was written.")]
+pub(crate) struct RulesMergeArgs {
+    /// The directory of rule files, or the file, whose rules come in
+    #[arg(value_name = "FROM")]
+    pub(crate) from: PathBuf,
+    /// The directory that they come into
+    #[arg(value_name = "INTO")]
+    pub(crate) into: PathBuf,
+    /// Leave out what is in conflict, and merge the rest
+    #[arg(long)]
+    pub(crate) skip_conflicts: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor judge --rules ./rules --events session.jsonl
+         echo '{\"kind\":\"exec\",\"process\":{\"args\":[\"sh\",\"-c\",\"id\"]}}' | lictor judge --json
+
+An event needs no more than its kind and what is to be judged: a command line is made from the arguments.")]
+pub(crate) struct JudgeArgs {
+    /// Ask this policy first, and judge each agent by the rules that it names
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// The directory of rule files [default: what the settings say]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: Option<PathBuf>,
+    /// The tiers to ask, whatever their order here
+    #[arg(long, value_name = "T,...", value_delimiter = ',', default_value = "rules")]
+    pub(crate) tiers: Vec<TierArg>,
+    /// Recorded events, one JSON object a line; `-` for standard input
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(crate) events: PathBuf,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TierArg {
+    Rules,
+    Classifier,
+    Llm,
+}
+
+impl TierArg {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Rules => "rules",
+            Self::Classifier => "classifier",
+            Self::Llm => "llm",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor rules check /etc/lictor/rules.d
+         lictor rules check my-rules.yaml")]
+pub(crate) struct RulesCheckArgs {
+    /// Directories of rule files, or single files; each is a set of its own
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) paths: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -152,7 +276,8 @@ pub(crate) struct CheckArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: lictor policy test new.yaml --events session.jsonl")]
+#[command(after_help = "Example: lictor policy test new.yaml --events session.jsonl
+         lictor policy test new.yaml --rules ./rules --events session.jsonl")]
 pub(crate) struct TestArgs {
     /// The policy to try
     #[arg(value_name = "FILE")]
@@ -160,6 +285,9 @@ pub(crate) struct TestArgs {
     /// Recorded events, one JSON object a line
     #[arg(long, value_name = "FILE.jsonl")]
     pub(crate) events: PathBuf,
+    /// Rules to try as well: the directory of rule files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: Option<PathBuf>,
     /// The agent to judge by [default: each event's own, else the policy's only one]
     #[arg(long, value_name = "NAME")]
     pub(crate) agent: Option<String>,

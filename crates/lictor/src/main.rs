@@ -7,15 +7,17 @@ mod context;
 mod doctor;
 mod events;
 mod explain;
+mod judge;
 mod output;
 mod policy;
 mod ps;
 mod replay;
+mod rules;
 mod run;
 mod status;
 
 use clap::{CommandFactory as _, Parser as _};
-use cli::{Cli, Command, PolicyCommand};
+use cli::{Cli, Command, PolicyCommand, RulesCommand};
 use context::Context;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
@@ -81,6 +83,12 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(&args, &mut out)?,
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&args, &mut out)?,
         Command::Policy(PolicyCommand::Test(args)) => policy::test(&args, &mut out)?,
+        Command::Judge(args) => judge::run(&args, &context, &mut out)?,
+        Command::Rules(RulesCommand::List(args)) => rules::list(&args, &context, &mut out)?,
+        Command::Rules(RulesCommand::Check(args)) => rules::check(&args, &mut out)?,
+        Command::Rules(RulesCommand::Test(args)) => rules::test(&args, &mut out)?,
+        Command::Rules(RulesCommand::SetState(args)) => rules::set_state(&args, &context, &mut out)?,
+        Command::Rules(RulesCommand::Merge(args)) => rules::merge(&args, &mut out)?,
     };
     io::Write::flush(&mut out)?;
     Ok(code)

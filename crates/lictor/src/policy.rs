@@ -2,14 +2,19 @@
 //! `lictor policy check` and `lictor policy test`: policies without a daemon, as any user.
 
 use crate::cli::{CheckArgs, TestArgs};
+use crate::judge::load_rules;
 use crate::output::{self, Cell, count};
 use crate::replay::{Judgement, Replay};
 use anyhow::{Context as _, bail};
 use lictor_api::EventLog;
 use lictor_api::bytes::printable;
-use lictor_api::event::{Action, Event};
-use lictor_engine::policy::{Limits, PolicyFile, SessionFacts, parse};
+use lictor_api::event::{Action, Event, Kind, Verdict};
+use lictor_engine::policy::{Limits, PolicyFile, Problem, SessionFacts, parse};
+use lictor_judge::rules::complete;
+use lictor_judge::{Case, Pipeline};
 use serde::Serialize;
+use std::ffi::OsStr;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::os::unix::ffi::OsStrExt as _;
@@ -86,31 +91,76 @@ struct Line<'a> {
 /// The event's id, or its line number when it has none.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Reference<'a> {
+pub(crate) enum Reference<'a> {
     Id(&'a str),
     Line(u64),
 }
 
+impl<'a> Reference<'a> {
+    pub(crate) fn of(event: &'a Event, line: u64) -> Reference<'a> {
+        if event.id.is_empty() { Reference::Line(line) } else { Reference::Id(&event.id) }
+    }
+}
+
+impl fmt::Display for Reference<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reference::Id(id) => f.write_str(id),
+            Reference::Line(line) => write!(f, "line {line}"),
+        }
+    }
+}
+
+/// A policy, or its problems.
+pub(crate) fn load(file: &Path) -> anyhow::Result<Result<PolicyFile, Vec<Problem>>> {
+    let name = printable(&file.display().to_string());
+    let bytes = read(file).with_context(|| format!("{name}: the policy cannot be read"))?;
+    Ok(parse(&name, &bytes))
+}
+
+/// What `${HOME}`, `${USER}` and `${CWD}` stand for where nothing else is said.
+pub(crate) fn facts(home: Option<&Path>, user: Option<&OsStr>, cwd: Option<&Path>) -> anyhow::Result<SessionFacts> {
+    let home = home.map(|home| home.as_os_str().to_owned()).or_else(|| std::env::var_os("HOME"));
+    let user = user.map(OsStr::to_owned).or_else(|| std::env::var_os("USER"));
+    let (Some(home), Some(user)) = (home, user) else {
+        bail!("$HOME or $USER is not set: say what they stand for with --home and --user");
+    };
+    Ok(SessionFacts {
+        home: home.as_bytes().to_vec(),
+        user: user.as_bytes().to_vec(),
+        cwd: cwd.map(|cwd| cwd.as_os_str().as_bytes().to_vec()).unwrap_or_default(),
+    })
+}
+
+/// What the rules make of what the policy permits or does not speak of.
+fn with_rules(rules: &Pipeline, of_policy: Judgement, monitors: bool, event: &Event) -> Judgement {
+    let denied_before = event.is_denied() && of_policy.verdict.is_none();
+    let decided = of_policy.verdict.as_ref().is_some_and(|verdict| verdict.action != Action::Allow);
+    if decided || denied_before || event.kind == Kind::Lost {
+        return of_policy;
+    }
+    let mut event = event.clone();
+    complete(&mut event);
+    let judgement = rules.judge(&Case::new(event));
+    if judgement.findings.is_empty() {
+        return of_policy;
+    }
+    // A recording is judged the same way twice, but not in the same time.
+    let enforced = (monitors && !judgement.permits()).then_some(false);
+    let verdict = Verdict { latency_us: None, enforced, ..judgement.verdict() };
+    Judgement { verdict: Some(verdict), unjudged: None }
+}
+
 pub(crate) fn test(args: &TestArgs, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-    let name = printable(&args.policy.display().to_string());
-    let bytes = read(&args.policy).with_context(|| format!("{name}: the policy cannot be read"))?;
-    let policy = match parse(&name, &bytes) {
+    let policy = match load(&args.policy)? {
         Ok(policy) => policy,
         Err(problems) => {
             problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
             return Ok(ExitCode::FAILURE);
         }
     };
-    let home = args.home.clone().or_else(|| std::env::var_os("HOME").map(Into::into));
-    let user = args.user.clone().or_else(|| std::env::var_os("USER"));
-    let (Some(home), Some(user)) = (home, user) else {
-        bail!("$HOME or $USER is not set: say what they stand for with --home and --user");
-    };
-    let facts = SessionFacts {
-        home: home.as_os_str().as_bytes().to_vec(),
-        user: user.as_bytes().to_vec(),
-        cwd: args.cwd.as_ref().map(|cwd| cwd.as_os_str().as_bytes().to_vec()).unwrap_or_default(),
-    };
+    let facts = facts(args.home.as_deref(), args.user.as_deref(), args.cwd.as_deref())?;
+    let rules = args.rules.as_ref().map(|path| load_rules(path, &policy, args.agent.as_deref())).transpose()?;
     let mut replay = Replay::new(&policy, args.agent.as_deref(), facts)?;
     let mut report = Report::new(args.json);
     let mut damaged = 0;
@@ -119,6 +169,10 @@ pub(crate) fn test(args: &TestArgs, out: &mut impl Write) -> anyhow::Result<Exit
             Ok(entry) => {
                 let judgement =
                     replay.judge(&entry.event).with_context(|| format!("{}:{}", args.events.display(), entry.line))?;
+                let judgement = match &rules {
+                    Some(rules) => with_rules(rules, judgement, replay.monitors(&entry.event)?, &entry.event),
+                    None => judgement,
+                };
                 report.add(out, entry.line, &entry.event, &judgement)?;
             }
             Err(error) => {
@@ -162,7 +216,7 @@ impl Report {
             Some(_) => {}
         }
         if self.json {
-            let event = if event.id.is_empty() { Reference::Line(line) } else { Reference::Id(&event.id) };
+            let event = Reference::of(event, line);
             serde_json::to_writer(&mut *out, &Line { event, was, judgement, changes })?;
             return writeln!(out);
         }
@@ -176,7 +230,7 @@ impl Report {
         };
         let word = |action: Option<Action>| action.map_or("-", Action::as_str);
         let rule = judgement.verdict.as_ref().and_then(|verdict| verdict.rule.as_deref());
-        let reference = if event.id.is_empty() { format!("line {line}") } else { event.id.clone() };
+        let reference = Reference::of(event, line).to_string();
         output::row(
             out,
             &WIDTHS,

@@ -72,6 +72,11 @@ impl<'a> Replay<'a> {
         Ok(Judgement { verdict: Some(verdict), unjudged: None })
     }
 
+    /// Whether denials of the event's agent are only recorded.
+    pub(crate) fn monitors(&mut self, event: &Event) -> anyhow::Result<bool> {
+        Ok(self.compiled_for(event)?.flags.mode == Mode::Monitor)
+    }
+
     fn compiled_for(&mut self, event: &Event) -> anyhow::Result<&Compiled> {
         let named = self.agent.or(event.agent.as_deref()).and_then(|name| self.policy.agent(name));
         let mut agents = self.policy.agents();

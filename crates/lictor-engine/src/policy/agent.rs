@@ -139,6 +139,7 @@ pub struct Agent {
     pub(super) anonymous: Option<bool>,
     pub(super) has_network: bool,
     pub(super) privileges: u32,
+    pub(super) rules: Option<Vec<(String, Position)>>,
     pub(super) lists: BTreeMap<ListKind, List>,
 }
 
@@ -170,6 +171,12 @@ impl Agent {
         self.privileges
     }
 
+    /// Ids of the rules that judge this agent, in which `*` stands for any run of characters, and where each is written.
+    /// None when the policy does not say: then all rules do.
+    pub fn rules(&self) -> Option<&[(String, Position)]> {
+        self.rules.as_deref()
+    }
+
     /// How many entries all lists have together.
     pub fn pattern_count(&self) -> usize {
         self.lists.values().map(|l| l.entries.len()).sum()
@@ -187,6 +194,7 @@ impl Agent {
         self.anonymous = self.anonymous.or(parent.anonymous);
         self.has_network |= parent.has_network;
         self.privileges |= parent.privileges;
+        self.rules = self.rules.take().or_else(|| parent.rules.clone());
         for (kind, inherited) in &parent.lists {
             match self.lists.get_mut(kind) {
                 Some(own) => {

@@ -45,6 +45,14 @@ impl Table {
         self.masks.len()
     }
 
+    /// The rights of `path`.
+    pub(super) fn walk(&self, path: &[u8]) -> u8 {
+        let step = |state: u32, byte: &u8| {
+            self.targets[state as usize * self.columns + usize::from(self.classes[usize::from(*byte)])]
+        };
+        self.masks[path.iter().fold(self.start, step) as usize]
+    }
+
     pub(super) fn row(&self, state: u32) -> &[u32] {
         let from = state as usize * self.columns;
         &self.targets[from..from + self.columns]

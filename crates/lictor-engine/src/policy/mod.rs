@@ -2,7 +2,7 @@
 //! The policy: text to [`PolicyFile`] ([`parse`]), agent to kernel tables ([`Agent::compile`]), and
 //! the same decision in Rust with its explanation ([`Compiled`]).
 //!
-//! Reading order follows the data: `yaml` (text to a tree with positions), `parse` (tree to agents),
+//! Reading order follows the data: [`crate::yaml`] (text to a tree with positions), `parse` (tree to agents),
 //! `glob` and `endpoint` (one list entry each), `profiles` (what is built in), `automaton` (all path
 //! patterns to one table), `network` (addresses to a longest-prefix table), `compile` (an agent with
 //! its session's facts to [`Compiled`]), `decide` (questions and answers).
@@ -16,10 +16,10 @@ mod endpoint;
 mod glob;
 mod network;
 mod parse;
+mod path_pattern;
 mod problem;
 mod profiles;
 mod schema;
-mod yaml;
 
 pub use agent::{Agent, ListKind, Mode, PolicyFile, Undecided, privilege};
 pub use automaton::{Automaton, Cell, UNUSED};
@@ -28,7 +28,8 @@ pub use decide::{Access, Decision, RuleRef};
 pub use endpoint::Protocol;
 pub use network::{Direction, NetworkTable, PortSet, Prefix};
 pub use parse::parse;
-pub use problem::{Position, Problem};
+pub use path_pattern::PathPattern;
+pub use problem::{Position, Problem, hint};
 pub use profiles::{BUILTIN, builtin, builtin_file, default_policy, profile_of_command};
 pub use schema::schema;
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::agent::{Agent, Entry, List, ListKind, Mode, PolicyFile, Undecided, What, privilege};
 use super::endpoint::Endpoint;
 use super::glob::{Glob, Space};
-use super::problem::{Position, Problem};
+use super::problem::{Position, Problem, hint};
 use super::profiles;
-use super::yaml::{self, Node, Value};
+use crate::yaml::{self, Node, Value};
 
 /// After this many problems the rest is not listed: nobody reads further, and a hostile file must not
 /// make the answer bigger than itself.
@@ -21,7 +21,7 @@ const MAX_PROBLEMS: usize = 200;
 /// Every problem of the text, in the order of the lines. A text with a problem gives no policy at all.
 pub fn parse(file_name: &str, bytes: &[u8]) -> Result<PolicyFile, Vec<Problem>> {
     let file: Arc<str> = file_name.into();
-    let root = yaml::read(&file, bytes).map_err(|p| vec![p])?;
+    let root = yaml::read(&file, "a policy", bytes).map_err(|p| vec![p])?;
     let mut reader = Reader { problems: Vec::new() };
     let written = reader.file(&root);
     let agents = reader.resolve(&written);
@@ -135,6 +135,7 @@ impl Reader {
             anonymous: None,
             has_network: false,
             privileges: 0,
+            rules: None,
             lists: BTreeMap::new(),
         };
         for (_, key, value) in self.mapping(node, &format!("agent `{name}`"), &keys::AGENT) {
@@ -151,7 +152,7 @@ impl Reader {
                 "files" => self.files(&mut agent, value),
                 "network" => self.network(&mut agent, value),
                 "privileges" => agent.privileges = self.privileges(value),
-                "rules" => self.rules(value),
+                "rules" => agent.rules = Some(self.rules(value)),
                 _ => {}
             }
         }
@@ -212,14 +213,25 @@ impl Reader {
         bits
     }
 
-    /// `*` means every rule there is; a rule named by its id must exist, and no rule is built in.
-    fn rules(&mut self, node: &Node) {
+    /// Whether there is such a rule, only who has the rules can say.
+    fn rules(&mut self, node: &Node) -> Vec<(String, Position)> {
+        let mut globs = Vec::new();
         for item in self.items(node, "rules") {
-            let Some(id) = self.text(item, "a rule's id") else { continue };
-            if id != "*" {
-                self.report(&item.at, format!("there is no rule `{}`: write `[]` or `[\"*\"]`", id.escape_debug()));
+            let Some(glob) = self.text(item, "a rule's id") else { continue };
+            let proper = !glob.is_empty()
+                && glob.len() <= 128
+                && glob.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'*'));
+            if proper {
+                globs.push((glob.to_owned(), item.at.clone()));
+            } else {
+                let message = format!(
+                    "`{}` is no id of a rule: letters, digits, `-`, `_` and `.`, and `*` for any run of them",
+                    glob.escape_debug()
+                );
+                self.report(&item.at, message);
             }
         }
+        globs
     }
 
     fn list(&mut self, agent: &mut Agent, kind: ListKind, node: &Node, parse: impl Fn(&str) -> Result<What, String>) {
@@ -423,30 +435,4 @@ fn program(text: &str) -> Result<What, String> {
         }
     }
     Ok(What::Hash(hash))
-}
-
-/// "did you mean" where one known word is close, else the whole choice when it is short.
-fn hint(word: &str, known: &[&str]) -> String {
-    let close = known.iter().map(|k| (distance(word, k), *k)).min().filter(|(d, k)| *d <= k.len().div_ceil(3));
-    match close {
-        Some((_, k)) => format!(": did you mean `{k}`?"),
-        None if known.len() <= 16 => format!(": known are {}", known.join(", ")),
-        None => String::new(),
-    }
-}
-
-/// Edit distance; words only, so long ones count as far away without being compared.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(40).collect(), b.chars().collect());
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let cost = if x == y { diagonal } else { 1 + diagonal.min(row[j]).min(row[j + 1]) };
-            diagonal = row[j + 1];
-            row[j + 1] = cost;
-        }
-    }
-    row[b.len()]
 }

@@ -14,7 +14,8 @@ pub struct Position {
 }
 
 impl Position {
-    pub(crate) fn problem(&self, message: impl Into<String>) -> Problem {
+    /// A problem that stands here.
+    pub fn problem(&self, message: impl Into<String>) -> Problem {
         Problem { file: self.file.to_string(), line: self.line, column: self.column, message: message.into() }
     }
 }
@@ -58,4 +59,30 @@ pub(crate) fn show(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+/// "did you mean" where one known word is close, else the whole choice when it is short.
+pub fn hint(word: &str, known: &[&str]) -> String {
+    let close = known.iter().map(|k| (distance(word, k), *k)).min().filter(|(d, k)| *d <= k.len().div_ceil(3));
+    match close {
+        Some((_, k)) => format!(": did you mean `{k}`?"),
+        None if known.len() <= 16 => format!(": known are {}", known.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// Edit distance; words only, so long ones count as far away without being compared.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(40).collect(), b.chars().collect());
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let cost = if x == y { diagonal } else { 1 + diagonal.min(row[j]).min(row[j + 1]) };
+            diagonal = row[j + 1];
+            row[j + 1] = cost;
+        }
+    }
+    row[b.len()]
 }

@@ -65,7 +65,7 @@ fn of_keys_and_types() {
     one(&agent("    files: { read: [{a: b}] }\n"), "4:21", "not a mapping");
     one(&agent("    network: { conect: [] }\n"), "4:16", "did you mean `connect`?");
     one(&agent("    privileges: [root]\n"), "4:18", "unknown privilege `root`");
-    one(&agent("    rules: [no-such]\n"), "4:13", "there is no rule `no-such`");
+    one(&agent("    rules: [\"a b\"]\n"), "4:13", "`a b` is no id of a rule");
     one(&agent("    extends: defualt\n"), "4:14", "did you mean `default`?");
     one(&agent("    files: {}\n    files: {}\n"), "5:5", "duplicate");
 }

@@ -5,26 +5,33 @@
 //! deserializer stops at the first wrong key and people want to see all their mistakes at once.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use super::problem::{Position, Problem};
+use crate::policy::{Position, Problem};
 
 /// More than this is refused unread: 10,000 patterns need less than a megabyte.
-pub(super) const MAX_INPUT: usize = 16 << 20;
+pub const MAX_INPUT: usize = 16 << 20;
 
-pub(super) struct Node {
-    pub(super) value: Value,
-    pub(super) at: Position,
+/// One value and where it stands.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub value: Value,
+    pub at: Position,
+    /// The bytes of the text that the value was written in, quotes and a block's header included. Absent for
+    /// what an alias or a merge key brought in from elsewhere.
+    pub span: Option<Range<usize>>,
 }
 
-pub(super) enum Value {
+#[derive(Clone, Debug)]
+pub enum Value {
     Null,
-    Bool,
+    Bool(bool),
     Integer(i128),
-    Float,
+    Float(f64),
     String(String),
     Sequence(Vec<Node>),
     Mapping(Vec<(Node, Node)>),
@@ -32,11 +39,12 @@ pub(super) enum Value {
 
 impl Value {
     /// What it is, for "expected a list, found a number".
-    pub(super) fn kind(&self) -> &'static str {
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
         match self {
             Value::Null => "nothing",
-            Value::Bool => "true or false",
-            Value::Integer(_) | Value::Float => "a number",
+            Value::Bool(_) => "true or false",
+            Value::Integer(_) | Value::Float(_) => "a number",
             Value::String(_) => "text",
             Value::Sequence(_) => "a list",
             Value::Mapping(_) => "a mapping",
@@ -44,11 +52,15 @@ impl Value {
     }
 }
 
-pub(super) fn read(file: &Arc<str>, bytes: &[u8]) -> Result<Node, Problem> {
+/// Reads one document. `file` names it in positions, `what` in messages: `a policy`.
+///
+/// # Errors
+/// The first place that is not YAML, not UTF-8, or beyond the limits: 16 MiB, 32 levels, a million values.
+pub fn read(file: &Arc<str>, what: &str, bytes: &[u8]) -> Result<Node, Problem> {
     let start = Position { file: file.clone(), line: 1, column: 1 };
     if bytes.len() > MAX_INPUT {
         return Err(start.problem(format!(
-            "the file has {} bytes; a policy may have at most {MAX_INPUT}: split it into several agents' files",
+            "the file has {} bytes; {what} may have at most {MAX_INPUT}: split it into several files",
             bytes.len()
         )));
     }
@@ -114,25 +126,32 @@ fn clamp(n: u64) -> u32 {
 fn convert(file: &Arc<str>, raw: Spanned<Raw>) -> Node {
     let at =
         Position { file: file.clone(), line: clamp(raw.referenced.line()), column: clamp(raw.referenced.column()) };
+    let own = raw.referenced == raw.defined;
+    let span = raw.referenced.span();
+    let span = match (own, span.byte_offset(), span.byte_len()) {
+        (true, Some(start), Some(length)) => usize::try_from(start).ok().zip(usize::try_from(length).ok()),
+        _ => None,
+    };
+    let span = span.map(|(start, length)| start..start.saturating_add(length));
     let value = match raw.value {
         Raw::Null => Value::Null,
-        Raw::Bool => Value::Bool,
+        Raw::Bool(value) => Value::Bool(value),
         Raw::Integer(i) => Value::Integer(i),
-        Raw::Float => Value::Float,
+        Raw::Float(value) => Value::Float(value),
         Raw::String(s) => Value::String(s),
         Raw::Sequence(items) => Value::Sequence(items.into_iter().map(|i| convert(file, i)).collect()),
         Raw::Mapping(items) => {
             Value::Mapping(items.into_iter().map(|(k, v)| (convert(file, k), convert(file, v))).collect())
         }
     };
-    Node { value, at }
+    Node { value, at, span }
 }
 
 enum Raw {
     Null,
-    Bool,
+    Bool(bool),
     Integer(i128),
-    Float,
+    Float(f64),
     String(String),
     Sequence(Vec<Spanned<Raw>>),
     Mapping(Vec<(Spanned<Raw>, Spanned<Raw>)>),
@@ -165,8 +184,8 @@ impl<'de> Visitor<'de> for RawVisitor {
         Raw::deserialize(deserializer)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Raw, E> {
-        Ok(Raw::Bool)
+    fn visit_bool<E>(self, v: bool) -> Result<Raw, E> {
+        Ok(Raw::Bool(v))
     }
 
     fn visit_i64<E>(self, v: i64) -> Result<Raw, E> {
@@ -181,8 +200,8 @@ impl<'de> Visitor<'de> for RawVisitor {
         Ok(Raw::Integer(v))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Raw, E> {
-        Ok(Raw::Float)
+    fn visit_f64<E>(self, v: f64) -> Result<Raw, E> {
+        Ok(Raw::Float(v))
     }
 
     fn visit_str<E>(self, v: &str) -> Result<Raw, E> {

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `lictor judge`: what policy and tiers say of recorded events. Touches nothing, needs no daemon.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Write, stdin};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use lictor_api::bytes::printable;
+use lictor_api::event::{Action, Event, Kind, Severity, Tier, Verdict};
+use lictor_api::log::Lines;
+use lictor_engine::policy::{Agent, PolicyFile, Problem};
+use lictor_judge::rules::{self, Rules};
+use lictor_judge::{Case, DefaultAction, Finding, Judge, Judgement, Pipeline};
+use serde::Serialize;
+
+use crate::cli::{JudgeArgs, TierArg};
+use crate::context::Context;
+use crate::output::{self, Cell, count};
+use crate::policy::{self, Reference};
+use crate::replay::Replay;
+
+/// Nobody waits for an answer here; this only ends what hangs.
+const BUDGET: Duration = Duration::from_secs(60);
+
+/// The tiers that `lictor judge` asks, in their order: the one place where they are made.
+fn tiers(args: &JudgeArgs, context: &Context, policy: Option<&PolicyFile>) -> anyhow::Result<Vec<Box<dyn Judge>>> {
+    let mut tiers: Vec<Box<dyn Judge>> = Vec::new();
+    for tier in [TierArg::Rules, TierArg::Classifier, TierArg::Llm] {
+        if !args.tiers.contains(&tier) {
+            continue;
+        }
+        match tier {
+            TierArg::Rules => {
+                let path = args.rules.as_ref().unwrap_or(&context.settings.rules);
+                // Without a word about rules, a host without rules is judged without them.
+                let set = if args.rules.is_none() && !path.exists() {
+                    eprintln!("lictor: there are no rules in {}: say where they are with --rules", path.display());
+                    rules::parse(&[])
+                } else {
+                    rules::read(path).and_then(|files| rules::parse(&files))
+                };
+                tiers.push(Box::new(for_agents(set.map_err(first_problems)?, policy, None)));
+            }
+            TierArg::Classifier | TierArg::Llm => bail!("this Lictor has no tier `{}`", tier.name()),
+        }
+    }
+    Ok(tiers)
+}
+
+/// Rules that judge each agent as far as the policy says. An event of no agent is one of the policy's only agent, one of
+/// an agent that the policy does not name is judged by all rules; `agent`, where it is given, stands for all of them.
+fn for_agents(set: rules::RuleSet, policy: Option<&PolicyFile>, agent: Option<&str>) -> Rules {
+    let every: Arc<[String]> = Arc::from(["*".to_owned()]);
+    let of = |agent: &Agent| -> Arc<[String]> {
+        agent.rules().map_or_else(|| every.clone(), |globs| globs.iter().map(|(glob, _)| glob.clone()).collect())
+    };
+    let agents: BTreeMap<String, Arc<[String]>> =
+        policy.into_iter().flat_map(PolicyFile::agents).map(|agent| (agent.name().to_owned(), of(agent))).collect();
+    let fixed = agent.map(str::to_owned);
+    let selector = move |event: &Event| {
+        let name = fixed.as_ref().or(event.agent.as_ref());
+        let only = agents.values().next().filter(|_| agents.len() == 1);
+        let found = name.map_or(only, |name| agents.get(name));
+        found.unwrap_or(&every).clone()
+    };
+    let rules = Rules::new(Box::new(selector));
+    rules.replace(set);
+    rules
+}
+
+/// Several problems in one error.
+fn first_problems(problems: Vec<Problem>) -> anyhow::Error {
+    const SHOWN: usize = 10;
+    let mut lines: Vec<String> = problems.iter().take(SHOWN).map(ToString::to_string).collect();
+    if problems.len() > SHOWN {
+        lines.push(format!("and {} more", problems.len() - SHOWN));
+    }
+    anyhow::anyhow!("the rules cannot be used: {}", lines.join("; "))
+}
+
+pub(crate) fn run(args: &JudgeArgs, context: &Context, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let policy = match &args.policy {
+        Some(file) => match policy::load(file)? {
+            Ok(policy) => Some(policy),
+            Err(problems) => {
+                problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
+                return Ok(ExitCode::FAILURE);
+            }
+        },
+        None => None,
+    };
+    let pipeline = Pipeline::inline(tiers(args, context, policy.as_ref())?, BUDGET, DefaultAction::Allow)?;
+    let mut replay = match &policy {
+        Some(policy) => Some(Replay::new(policy, None, policy::facts(None, None, None)?)?),
+        None => None,
+    };
+    let mut printer = Printer { json: args.json, events: 0, denied: 0, alerts: 0 };
+    let mut damaged = 0u64;
+    let name = args.events.clone();
+    let input: Box<dyn std::io::BufRead> = if name.as_os_str() == "-" {
+        Box::new(stdin().lock())
+    } else {
+        Box::new(BufReader::new(File::open(&name).with_context(|| format!("{} cannot be read", name.display()))?))
+    };
+    for entry in Lines::new(name.clone(), input) {
+        match entry {
+            Ok(entry) => {
+                let place = || format!("{}:{}", name.display(), entry.line);
+                let judged = judge(&pipeline, replay.as_mut(), entry.event).with_context(place)?;
+                printer.print(out, entry.line, &judged)?;
+            }
+            Err(error) => {
+                damaged += 1;
+                eprintln!("lictor: {error}");
+            }
+        }
+    }
+    out.flush()?;
+    let Printer { events, denied, alerts, .. } = printer;
+    eprintln!("lictor: {}; {denied} denied, {}", count(events, "event"), count(alerts, "alert"));
+    Ok(if damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// An event and what is said of it.
+struct Judged {
+    event: Event,
+    verdict: Option<Verdict>,
+    unjudged: Option<&'static str>,
+    findings: Vec<Finding>,
+}
+
+/// The policy first: what it denies, no tier is asked about.
+fn judge(pipeline: &Pipeline, replay: Option<&mut Replay<'_>>, mut event: Event) -> anyhow::Result<Judged> {
+    let unjudged = |event, why| Judged { event, verdict: None, unjudged: Some(why), findings: Vec::new() };
+    if event.kind == Kind::Lost {
+        return Ok(unjudged(event, "a report about events is not judged"));
+    }
+    rules::complete(&mut event);
+    if let Some(replay) = replay {
+        let of_policy = replay.judge(&event)?;
+        match of_policy.verdict {
+            Some(verdict) if verdict.action != Action::Allow => {
+                return Ok(Judged { event, verdict: Some(verdict), unjudged: None, findings: Vec::new() });
+            }
+            None if event.is_denied() => {
+                return Ok(unjudged(event, of_policy.unjudged.unwrap_or("it was denied before any tier")));
+            }
+            _ => {}
+        }
+    }
+    let judgement: Judgement = pipeline.judge(&Case::new(event.clone()));
+    let verdict = judgement.verdict();
+    Ok(Judged { event, verdict: Some(verdict), unjudged: None, findings: judgement.findings })
+}
+
+/// One event in `--json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    event: Reference<'a>,
+    verdict: Option<&'a Verdict>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unjudged: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classifier: Option<Classifier<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<Found<'a>>,
+}
+
+#[derive(Serialize)]
+struct Classifier<'a> {
+    score: f64,
+    parts: &'a [(String, f64)],
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    tier: Tier,
+    rule: &'a str,
+    severity: Severity,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    tags: &'a [String],
+}
+
+struct Printer {
+    json: bool,
+    events: u64,
+    denied: u64,
+    alerts: u64,
+}
+
+const HEAD: [&str; 7] = ["EVENT", "VERDICT", "TIER", "RULE", "SCORE", "OBJECT", "PARTS"];
+const WIDTHS: [usize; 6] = [26, 7, 10, 32, 5, 40];
+
+impl Printer {
+    fn print(&mut self, out: &mut impl Write, line: u64, judged: &Judged) -> anyhow::Result<()> {
+        let event = &judged.event;
+        let verdict = judged.verdict.as_ref();
+        let classifier = judged.findings.iter().find(|finding| finding.tier == Tier::Classifier);
+        let score = classifier.and_then(|finding| finding.score);
+        self.events += 1;
+        match verdict.map(|verdict| verdict.action) {
+            Some(Action::Deny | Action::Kill) => self.denied += 1,
+            Some(Action::Alert) => self.alerts += 1,
+            _ => {}
+        }
+        if self.json {
+            let found = judged.findings.iter().map(|finding| Found {
+                tier: finding.tier,
+                rule: &finding.rule,
+                severity: finding.severity,
+                reason: &finding.reason,
+                source: finding.source.as_deref(),
+                tags: &finding.tags,
+            });
+            let line = Line {
+                event: Reference::of(event, line),
+                verdict,
+                unjudged: judged.unjudged,
+                classifier: classifier
+                    .and_then(|finding| finding.score.map(|score| Classifier { score, parts: &finding.parts })),
+                findings: found.collect(),
+            };
+            serde_json::to_writer(&mut *out, &line)?;
+            writeln!(out)?;
+            return Ok(());
+        }
+        if self.events == 1 {
+            output::row(out, &WIDTHS, &HEAD.map(|text| Cell::styled(text, output::HEAD)))?;
+        }
+        let style = match verdict.map(|verdict| verdict.action) {
+            Some(Action::Deny | Action::Kill) => output::BAD,
+            Some(Action::Alert | Action::Hold) => output::WARN,
+            _ => output::DIM,
+        };
+        let parts = classifier.map(|finding| &finding.parts).into_iter().flatten();
+        let parts: Vec<String> = parts.map(|(part, weight)| format!("{part} {weight:.2}")).collect();
+        let object = event.process.cmdline.clone().filter(|_| event.kind == Kind::Exec);
+        output::row(
+            out,
+            &WIDTHS,
+            &[
+                Cell::styled(Reference::of(event, line).to_string(), output::DIM),
+                Cell::styled(verdict.map_or("-", |verdict| verdict.action.as_str()), style),
+                Cell::new(verdict.map_or("-", |verdict| verdict.tier.as_str())),
+                Cell::new(verdict.and_then(|verdict| verdict.rule.as_deref()).unwrap_or("-")),
+                Cell::new(score.map_or_else(|| "-".to_owned(), |score| format!("{score:.2}"))),
+                Cell::new(object.unwrap_or_else(|| event.object())),
+                Cell::new(parts.join(", ")),
+            ],
+        )?;
+        Ok(())
+    }
+}
+
+/// The rules of `--rules` for `lictor policy test`; `agent` judges every event when it is given.
+pub(crate) fn load_rules(path: &Path, policy: &PolicyFile, agent: Option<&str>) -> anyhow::Result<Pipeline> {
+    let set = rules::read(path).and_then(|files| rules::parse(&files)).map_err(first_problems)?;
+    for agent in policy.agents() {
+        for (glob, at) in agent.rules().unwrap_or_default() {
+            if !set.has(glob) {
+                let path = printable(&path.display().to_string());
+                bail!("{at}: there is no rule `{}` in {path}", printable(glob));
+            }
+        }
+    }
+    let rules: Box<dyn Judge> = Box::new(for_agents(set, Some(policy), agent));
+    Ok(Pipeline::inline(vec![rules], BUDGET, DefaultAction::Allow)?)
+}
