@@ -132,7 +132,9 @@ impl Evidence {
             let action = cleaner.action(&case.event);
             let (cut, dropped) = (cleaner.cut, cleaner.dropped);
             let findings: Vec<Found> = before.iter().take(FINDINGS).map(|finding| cleaner.finding(finding)).collect();
-            let size = write(&Document { action: &action, findings_so_far: &findings, earlier_events: &[], left_out: &[] })?.len();
+            let size =
+                write(&Document { action: &action, findings_so_far: &findings, earlier_events: &[], left_out: &[] })?
+                    .len();
             if size + ROOM <= max_bytes / 4 * 3 || (limit <= 32 && size + ROOM <= max_bytes) {
                 (cleaner.cut, cleaner.dropped) = (cut, dropped);
                 break (cleaner, action, findings);
@@ -154,7 +156,8 @@ impl Evidence {
             left_out.push(format!("{} findings", before.len() - findings.len()));
         }
 
-        let core = write(&Document { action: &action, findings_so_far: &findings, earlier_events: &[], left_out: &left_out })?;
+        let core =
+            write(&Document { action: &action, findings_so_far: &findings, earlier_events: &[], left_out: &left_out })?;
         let mut room = max_bytes.saturating_sub(core.len() + ROOM);
         let mut recent = Vec::new();
         cleaner.limit = RECENT_TEXT;
@@ -170,9 +173,18 @@ impl Evidence {
         }
         recent.reverse();
         if case.recent.len() > recent.len() {
-            left_out.push(format!("the oldest {} of {} earlier events", case.recent.len() - recent.len(), case.recent.len()));
+            left_out.push(format!(
+                "the oldest {} of {} earlier events",
+                case.recent.len() - recent.len(),
+                case.recent.len()
+            ));
         }
-        let json = write(&Document { action: &action, findings_so_far: &findings, earlier_events: &recent, left_out: &left_out })?;
+        let json = write(&Document {
+            action: &action,
+            findings_so_far: &findings,
+            earlier_events: &recent,
+            left_out: &left_out,
+        })?;
         (json.len() <= max_bytes).then_some(Evidence { json, complete, redacted: cleaner.redacted })
     }
 }
@@ -211,7 +223,13 @@ impl Cleaner {
                 family: network.family.as_ref().map(|family| self.text(family)),
                 protocol: network.protocol.as_ref().map(|protocol| self.text(protocol)),
             }),
-            started_by: process.parent.iter().chain(&process.ancestors).take(ANCESTORS).map(|one| self.starter(one)).collect(),
+            started_by: process
+                .parent
+                .iter()
+                .chain(&process.ancestors)
+                .take(ANCESTORS)
+                .map(|one| self.starter(one))
+                .collect(),
         }
     }
 
@@ -254,7 +272,8 @@ impl Cleaner {
         let most = LIST.min(self.limit.max(8));
         self.dropped += args.len().saturating_sub(most);
         // Redacted before anything is cut: half a token is not recognised.
-        let mut shown: Vec<String> = redact::args(args, &mut self.redacted).iter().map(|arg| self.short(&text::visible(arg))).collect();
+        let mut shown: Vec<String> =
+            redact::args(args, &mut self.redacted).iter().map(|arg| self.short(&text::visible(arg))).collect();
         if shown.len() > most {
             // The end of a list matters as much as its beginning.
             let last = most / 4;
@@ -327,7 +346,8 @@ mod tests {
         let mut event = Event::new(Kind::Exec, String::new(), "2026-01-02T03:04:05Z".to_owned());
         event.process.args = Some(args.iter().map(ToString::to_string).collect());
         event.process.cmdline = Some(args.join(" "));
-        event.exec = Some(Exec { path: Some("/usr/bin/curl".into()), sha256: Some("ab".repeat(32)), interpreter: None });
+        event.exec =
+            Some(Exec { path: Some("/usr/bin/curl".into()), sha256: Some("ab".repeat(32)), interpreter: None });
         event
     }
 
@@ -340,8 +360,11 @@ mod tests {
     #[test]
     fn a_case_is_told_whole() {
         let mut case = Case::new(exec(&["curl", "-u", "me:hunter2", "http://10.0.0.1/\u{202e}x"]));
-        case.event.process.parent =
-            Some(Parent { exe: Some("/bin/sh".into()), args: Some(vec!["sh".into(), "x y".into()]), ..Default::default() });
+        case.event.process.parent = Some(Parent {
+            exe: Some("/bin/sh".into()),
+            args: Some(vec!["sh".into(), "x y".into()]),
+            ..Default::default()
+        });
         let mut earlier = exec(&["cat", "/etc/passwd"]);
         earlier.time = "2026-01-02T03:04:00Z".to_owned();
         let mut verdict = Verdict::new(Verdicted::Alert, Tier::Rules);
@@ -388,14 +411,22 @@ mod tests {
         let many: Vec<String> = (0..20_000).map(|at| format!("file-{at}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         let (json, evidence) = shown(&Case::new(exec(&many)), &[], 8192);
-        assert!(!evidence.complete && json["left_out"].to_string().contains("arguments of the action"), "{}", json["left_out"]);
+        assert!(
+            !evidence.complete && json["left_out"].to_string().contains("arguments of the action"),
+            "{}",
+            json["left_out"]
+        );
         assert_eq!(json["action"]["arguments"].as_array().unwrap().last().unwrap(), "file-19999");
     }
 
     #[test]
     fn no_text_looks_like_a_chat_template() {
         let (json, evidence) = shown(&Case::new(exec(&["<|im_start|>system", "[INST]</s>[x]", "[/inst]"])), &[], 8192);
-        assert!(!evidence.json.contains(['<', '>']) && !evidence.json.to_lowercase().contains("[inst"), "{}", evidence.json);
+        assert!(
+            !evidence.json.contains(['<', '>']) && !evidence.json.to_lowercase().contains("[inst"),
+            "{}",
+            evidence.json
+        );
         assert_eq!(json["action"]["arguments"][0], "<|im_start|>system");
         assert_eq!(json["action"]["arguments"][1], "[INST]</s>[x]");
     }

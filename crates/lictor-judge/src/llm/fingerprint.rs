@@ -77,7 +77,9 @@ fn facts(case: &Case, before: &[Finding], model: &str) -> Vec<String> {
     let mut found: Vec<String> = before.iter().map(|finding| format!("{}/{}", finding.tier, finding.rule)).collect();
     // What the session did before counts as far as somebody found something in it.
     let earlier = case.recent.iter().filter_map(|event| event.verdict.as_ref());
-    found.extend(earlier.flat_map(|verdict| verdict.rule.iter().chain(&verdict.also)).map(|rule| format!("before/{rule}")));
+    found.extend(
+        earlier.flat_map(|verdict| verdict.rule.iter().chain(&verdict.also)).map(|rule| format!("before/{rule}")),
+    );
     found.sort_unstable();
     found.dedup();
     facts.extend(found);
@@ -90,7 +92,9 @@ fn object(event: &Event) -> Option<String> {
 
 /// Hexadecimal digits as letters.
 fn spelled(hash: &str) -> String {
-    hash.chars().map(|digit| digit.to_digit(16).and_then(|value| char::from_u32('g' as u32 + value)).unwrap_or(digit)).collect()
+    hash.chars()
+        .map(|digit| digit.to_digit(16).and_then(|value| char::from_u32('g' as u32 + value)).unwrap_or(digit))
+        .collect()
 }
 
 #[expect(clippy::unwrap_used, reason = "constant patterns, compiled by every test")]
@@ -110,7 +114,10 @@ static ALIKE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
 #[expect(clippy::unwrap_used, reason = "constant patterns, compiled by every test")]
 static SIMILAR: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     [
-        (r"(?i)(?P<s>\b[a-z][a-z0-9+.-]*://)(?:[^\s/?#@\x22']*@)?(?:\[[0-9a-f:.]+\]|[^\s/:?#\x22'|;&)]+)", "${s}<host>"),
+        (
+            r"(?i)(?P<s>\b[a-z][a-z0-9+.-]*://)(?:[^\s/?#@\x22']*@)?(?:\[[0-9a-f:.]+\]|[^\s/:?#\x22'|;&)]+)",
+            "${s}<host>",
+        ),
         (r"(?P<s>/dev/(?:tcp|udp)/)[^\s/]+", "${s}<host>"),
         (r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}\b", "<host>"),
         (r"(?i)(?P<s>\b[a-z0-9_-]+@)[a-z0-9-]+(?:\.[a-z0-9-]+)+\b", "${s}<host>"),
@@ -206,7 +213,8 @@ mod tests {
         let mut earlier = Event::new(Kind::File, String::new(), String::new());
         after.recent.push(earlier.clone());
         assert_eq!(plain, Fingerprint::new(&after, &[], "m"), "an earlier event in which nothing was found");
-        let mut verdict = lictor_api::event::Verdict::new(lictor_api::event::Action::Alert, lictor_api::event::Tier::Rules);
+        let mut verdict =
+            lictor_api::event::Verdict::new(lictor_api::event::Action::Alert, lictor_api::event::Tier::Rules);
         verdict.rule = Some("reads-keys".into());
         earlier.verdict = Some(verdict);
         after.recent.push(earlier);

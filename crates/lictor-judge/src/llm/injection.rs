@@ -37,7 +37,10 @@ const PHRASES: &[(&str, &str)] = &[
         "asks to ignore instructions",
         r"\b(ignoriere|vergiss) (alle |die )*(bisherigen|vorherigen|obigen|vorigen) (anweisungen|regeln)|\bignor(e|ez|er) (toutes )?les instructions|\bignora (todas )?(las )?(instrucciones|ordenes)|\bignora (tutte )?le istruzioni|\bignore (todas )?as instru",
     ),
-    ("asks to ignore instructions", r"(忽略|无视|忽視|無視)(以上|之前|先前|所有|上面|前面|一切|的|全部)*(指令|指示|规则|規則|提示)"),
+    (
+        "asks to ignore instructions",
+        r"(忽略|无视|忽視|無視)(以上|之前|先前|所有|上面|前面|一切|的|全部)*(指令|指示|规则|規則|提示)",
+    ),
     (
         "tells the judge who it is",
         r"\b(you are|act as|pretend to be|you're) (now |only |just |acting as )?(an? |the )?(helpful |harmless |unrestricted |security |ai |automated )*(ai|assistant|llm|language model|judge|chatbot|classifier|reviewer|auditor|lictor)\b",
@@ -66,14 +69,23 @@ const PHRASES: &[(&str, &str)] = &[
         "claims to be approved",
         r"\b(command|action|process|program|script|file|execution|request|this) (is|was|has been|have been) (already |fully |explicitly )*(pre ?)?(approved|authori[sz]ed|white ?listed|allow ?listed|cleared|vetted|verified) (by|as) (the |your |an? )?(user|admin|administrator|security|operator|policy|owner|lictor|developer|system|team|safe|benign)",
     ),
-    ("announces new instructions", r"\b(new|updated|revised|real|actual|true|override) (system )?(prompt|instructions?|directives?) ?:"),
-    ("announces new instructions", r"\bsystem (override|instruction|directive)s?\b|\bend of (the )?(evidence|data|prompt|system prompt)\b"),
+    (
+        "announces new instructions",
+        r"\b(new|updated|revised|real|actual|true|override) (system )?(prompt|instructions?|directives?) ?:",
+    ),
+    (
+        "announces new instructions",
+        r"\bsystem (override|instruction|directive)s?\b|\bend of (the )?(evidence|data|prompt|system prompt)\b",
+    ),
 ];
 
 /// Patterns in the text as it is, where punctuation carries the trick.
 const MARKS: &[(&str, &str)] = &[
     ("carries role markers", r"(?i)<\|[a-z_ ]{2,24}\|>|\[/?INST\]|<</?SYS>>|<(start|end)_of_turn>"),
-    ("carries role markers", r"(?i)</?(evidence|system|assistant|system_prompt|instructions?|tool_response|tool_result)>"),
+    (
+        "carries role markers",
+        r"(?i)</?(evidence|system|assistant|system_prompt|instructions?|tool_response|tool_result)>",
+    ),
     ("carries role markers", r"(?im)^\s*(#{2,4}\s*)?(system|assistant|human)\s*:\s+\S.{8,}"),
     ("carries role markers", r"(?im)^\s*#{2,4}\s*(system|instructions?|response|assistant)\b\s*:?\s*$"),
     ("carries an answer", r#"(?i)["'\\]verdict["'\\]+\s*:\s*["'\\]*(allow|deny|unsure)"#),
@@ -81,7 +93,8 @@ const MARKS: &[(&str, &str)] = &[
 ];
 
 #[expect(clippy::unwrap_used, reason = "constant patterns, compiled by every test")]
-static FOLDED: LazyLock<RegexSet> = LazyLock::new(|| RegexSet::new(PHRASES.iter().map(|(_, pattern)| pattern)).unwrap());
+static FOLDED: LazyLock<RegexSet> =
+    LazyLock::new(|| RegexSet::new(PHRASES.iter().map(|(_, pattern)| pattern)).unwrap());
 #[expect(clippy::unwrap_used, reason = "constant patterns, compiled by every test")]
 static RAW: LazyLock<RegexSet> = LazyLock::new(|| RegexSet::new(MARKS.iter().map(|(_, pattern)| pattern)).unwrap());
 /// Shells glue words with quotes and backslashes: `ig"nor"e`.
@@ -143,7 +156,9 @@ fn texts(event: &Event) -> Vec<(String, &str)> {
         }
     }
     match &process.args {
-        Some(args) => texts.extend(args.iter().enumerate().map(|(at, arg)| (format!("process.args[{at}]"), arg.as_str()))),
+        Some(args) => {
+            texts.extend(args.iter().enumerate().map(|(at, arg)| (format!("process.args[{at}]"), arg.as_str())))
+        }
         None => add(&mut texts, "process.cmdline", process.cmdline.as_ref()),
     }
     // A sentence can be cut into words; the joined line puts it together again.

@@ -34,15 +34,24 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
     };
     vec![
         // Issuers' shapes.
-        shape("private-key", r"(?s)-----BEGIN [A-Z0-9 ]{0,40}(?:PRIVATE KEY|PGP MESSAGE|ENCRYPTED MESSAGE)[A-Z ]{0,10}-----.*?(?:-----END [A-Z0-9 ]{0,60}-----|$)"),
+        shape(
+            "private-key",
+            r"(?s)-----BEGIN [A-Z0-9 ]{0,40}(?:PRIVATE KEY|PGP MESSAGE|ENCRYPTED MESSAGE)[A-Z ]{0,10}-----.*?(?:-----END [A-Z0-9 ]{0,60}-----|$)",
+        ),
         shape("private-key", r"AGE-SECRET-KEY-1[A-Z0-9]{20,}"),
         shape("jwt", r"\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*){0,3}"),
         shape("aws-key", r"\b(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA|AGPA|ANPA|ANVA|APKA)[A-Z0-9]{16,}"),
         shape("github-token", r"(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,})"),
         shape("gitlab-token", r"\b(?:glpat|gldt|glrt|glcbt|glptt|gloas|glsoat|glft)-[A-Za-z0-9_.-]{16,}"),
         shape("slack-token", r"\bxox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{8,}|\bxapp-[0-9]-[A-Za-z0-9-]{8,}"),
-        shape("webhook", r"https://(?:hooks\.slack\.com/(?:services|workflows|triggers)|discord(?:app)?\.com/api/webhooks|[a-z0-9.-]*\.webhook\.office\.com)/(?P<s>[^\s\x22']+)"),
-        shape("google-key", r"\bAIza[A-Za-z0-9_-]{30,}|\bya29\.[A-Za-z0-9_-]{16,}|\bGOCSPX-[A-Za-z0-9_-]{20,}|\b1//0[A-Za-z0-9_-]{20,}"),
+        shape(
+            "webhook",
+            r"https://(?:hooks\.slack\.com/(?:services|workflows|triggers)|discord(?:app)?\.com/api/webhooks|[a-z0-9.-]*\.webhook\.office\.com)/(?P<s>[^\s\x22']+)",
+        ),
+        shape(
+            "google-key",
+            r"\bAIza[A-Za-z0-9_-]{30,}|\bya29\.[A-Za-z0-9_-]{16,}|\bGOCSPX-[A-Za-z0-9_-]{20,}|\b1//0[A-Za-z0-9_-]{20,}",
+        ),
         shape("anthropic-key", r"\bsk-ant-[A-Za-z0-9_-]{8,}"),
         shape("openai-key", r"\bsk-(?:proj-|svcacct-|admin-|or-v1-)?[A-Za-z0-9_-]{16,}"),
         shape("stripe-key", r"\b(?:sk|rk|pk|whsec)_(?:live_|test_)?[A-Za-z0-9]{16,}"),
@@ -58,29 +67,56 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
         // Headers and URLs.
         shape("basic-auth", r"(?i)\b[a-z][a-z0-9+.-]*://(?P<s>[^\s/?#\x22']*:[^\s/?#\x22']+|[^\s/?#@:\x22']{16,})@"),
         shape("bearer-token", r"(?i)\bbearer(?:\s+|%20|\+)(?P<s>[^\s\x22'\\]{4,})"),
-        shape("basic-auth", r"(?i)\bauthorization\s*:\s*(?:basic|digest|negotiate|token|apikey|aws4-hmac-sha256)?\s*(?P<s>[^\x22'\[\r\n]+)"),
+        shape(
+            "basic-auth",
+            r"(?i)\bauthorization\s*:\s*(?:basic|digest|negotiate|token|apikey|aws4-hmac-sha256)?\s*(?P<s>[^\x22'\[\r\n]+)",
+        ),
         shape("cookie", r"(?i)\b(?:set-)?cookie\s*:\s*(?P<s>[^\x22'\r\n]+)"),
-        shape("token", r"(?i)\b(?:x-[a-z-]*(?:token|key|secret|auth|signature)|api-?key|private-token|job-token)\s*:\s*(?P<s>[^\x22'\[\s]+)"),
+        shape(
+            "token",
+            r"(?i)\b(?:x-[a-z-]*(?:token|key|secret|auth|signature)|api-?key|private-token|job-token)\s*:\s*(?P<s>[^\x22'\[\s]+)",
+        ),
         // Flags and names, inside one text.
         shape("password", r"(?i)(?:^|[\s\x22';&|(])--?<NAME>(?:\s*=\s*|\s+)<VALUE>"),
         shape("password", r"(?i)(?:^|[^a-z0-9_.-])<NAME>\s*(?:=|:=)\s*<VALUE>"),
         shape("password", r#"(?i)["']<NAME>\\?["']\s*[:,]\s*\\?<VALUE>"#),
         shape("password", r"(?i)\b(?:pass(?:word|wd|phrase)?|token|secret|pwd)\s*:\s*<VALUE>"),
-        shape("password", r"(?i)\b(?:mysql|mysqldump|mysqladmin|mysqlimport|mysqlshow|mariadb|mariadb-dump|mariadb-admin)\b[^|;&\n]*?\s-p<VALUE>"),
-        shape("password", r"(?i)\b(?:sshpass|docker\s+login|podman\s+login|helm\s+registry\s+login|az\s+login|twine\s+upload|mongo|mongosh|mongodump|mongorestore|sqlcmd|psftp|pscp|plink|7z|7za|unzip|zip|rar|unrar|xfreerdp)\b[^|;&\n]*?\s-[pP]\s*<VALUE>"),
-        shape("password", r"(?i)\b(?:redis-cli|ldapsearch|ldapmodify|ldapadd|ldapdelete|ldapwhoami|evil-winrm|smbmap)\b[^|;&\n]*?\s-(?:a|w|p)\s*<VALUE>"),
-        shape("password", r"(?i)\b(?:curl|wget|http|https|xh)\b[^|;&\n]*?\s(?:-u|-U|--user|--proxy-user|-a|--auth)(?:\s+|=)?[\x22']?[^\s:\x22']+:<VALUE>"),
-        shape("password", r"(?i)\b(?:smbclient|rpcclient|net|crackmapexec|nxc)\b[^|;&\n]*?\s-U\s*[\x22']?[^\s%\x22']+%<VALUE>"),
+        shape(
+            "password",
+            r"(?i)\b(?:mysql|mysqldump|mysqladmin|mysqlimport|mysqlshow|mariadb|mariadb-dump|mariadb-admin)\b[^|;&\n]*?\s-p<VALUE>",
+        ),
+        shape(
+            "password",
+            r"(?i)\b(?:sshpass|docker\s+login|podman\s+login|helm\s+registry\s+login|az\s+login|twine\s+upload|mongo|mongosh|mongodump|mongorestore|sqlcmd|psftp|pscp|plink|7z|7za|unzip|zip|rar|unrar|xfreerdp)\b[^|;&\n]*?\s-[pP]\s*<VALUE>",
+        ),
+        shape(
+            "password",
+            r"(?i)\b(?:redis-cli|ldapsearch|ldapmodify|ldapadd|ldapdelete|ldapwhoami|evil-winrm|smbmap)\b[^|;&\n]*?\s-(?:a|w|p)\s*<VALUE>",
+        ),
+        shape(
+            "password",
+            r"(?i)\b(?:curl|wget|http|https|xh)\b[^|;&\n]*?\s(?:-u|-U|--user|--proxy-user|-a|--auth)(?:\s+|=)?[\x22']?[^\s:\x22']+:<VALUE>",
+        ),
+        shape(
+            "password",
+            r"(?i)\b(?:smbclient|rpcclient|net|crackmapexec|nxc)\b[^|;&\n]*?\s-U\s*[\x22']?[^\s%\x22']+%<VALUE>",
+        ),
         shape("password", r"(?i)\bpass:(?P<s>[^\s\x22']+)"),
         shape("password", r"(?i)\b(?:identified\s+(?:with\s+\S+\s+)?by|with\s+(?:encrypted\s+)?password)\s+<VALUE>"),
-        shape("password", r"(?i)\becho\s+(?:-n\s+)?<VALUE>\s*\|\s*(?:sudo\s+-S|passwd|su\b|docker\s+login|cryptsetup|openssl|gpg)"),
+        shape(
+            "password",
+            r"(?i)\becho\s+(?:-n\s+)?<VALUE>\s*\|\s*(?:sudo\s+-S|passwd|su\b|docker\s+login|cryptsetup|openssl|gpg)",
+        ),
         shape("password", r"(?i)\bhtpasswd\s+-[a-z]*b[a-z]*\s+\S+\s+\S+\s+<VALUE>"),
     ]
 });
 
 /// Short flags that a secret follows, in the same argument or the next, by program.
 const FLAGS_OF: &[(&[&str], &[&str])] = &[
-    (&["mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlshow", "mariadb", "mariadb-dump", "mariadb-admin"], &["-p"]),
+    (
+        &["mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlshow", "mariadb", "mariadb-dump", "mariadb-admin"],
+        &["-p"],
+    ),
     (&["sshpass", "twine", "mongo", "mongosh", "mongodump", "mongorestore", "7z", "7za", "rar", "unrar"], &["-p"]),
     (&["sqlcmd", "unzip", "zip"], &["-P"]),
     (&["redis-cli"], &["-a"]),
@@ -160,8 +196,12 @@ pub fn text(text: &str, counts: &mut Counts) -> String {
 #[must_use]
 pub fn args(args: &[String], counts: &mut Counts) -> Vec<String> {
     let program = args.first().map_or("", |program| program.rsplit('/').next().unwrap_or(program));
-    let mut flags: Vec<&str> =
-        FLAGS_OF.iter().filter(|(programs, _)| programs.contains(&program)).flat_map(|(_, flags)| *flags).copied().collect();
+    let mut flags: Vec<&str> = FLAGS_OF
+        .iter()
+        .filter(|(programs, _)| programs.contains(&program))
+        .flat_map(|(_, flags)| *flags)
+        .copied()
+        .collect();
     // `docker run -p` is a port.
     if matches!(program, "docker" | "podman") && args.get(1).is_some_and(|command| command == "login") {
         flags.push("-p");
@@ -187,7 +227,9 @@ pub fn args(args: &[String], counts: &mut Counts) -> Vec<String> {
             }
             *counts.entry("password").or_default() += 1;
             out.push(match user {
-                Some((separator, Some((user, _)))) => format!("{}{separator}{}", text(user, counts), marker("password")),
+                Some((separator, Some((user, _)))) => {
+                    format!("{}{separator}{}", text(user, counts), marker("password"))
+                }
                 _ => marker("password"),
             });
             continue;

@@ -48,7 +48,10 @@ fn tokens_of_known_shape_are_taken_out() {
         ("stripe x <<sk_live_abcdefghijklmnop1234>>", "stripe-key"),
         ("npm x <<npm_abcdefghijklmnopqrstuvwxyz0123456789>>", "npm-token"),
         ("echo <<eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl>>", "jwt"),
-        ("echo '-----BEGIN OPENSSH PRIVATE KEY-----\n<<b3BlbnNzaC1rZXk>>\n-----END OPENSSH PRIVATE KEY-----'", "private-key"),
+        (
+            "echo '-----BEGIN OPENSSH PRIVATE KEY-----\n<<b3BlbnNzaC1rZXk>>\n-----END OPENSSH PRIVATE KEY-----'",
+            "private-key",
+        ),
         ("echo '-----BEGIN RSA PRIVATE KEY-----\n<<cut off before its end>>'", "private-key"),
         ("git clone https://<<user:hunter2>>@example.com/x.git", "basic-auth"),
         ("git clone https://<<u:p@ss>>@example.com/x.git", "basic-auth"),
