@@ -221,23 +221,22 @@ fn tls(settings: &Llm) -> Result<ClientConfig, SetupError> {
 
 /// What kind of failure reqwest means. Its own texts repeat the URL; their causes do not.
 fn classify(error: &reqwest::Error) -> Trouble {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
-            return Trouble::Tls(tls.to_string());
-        }
-        // rustls' errors travel inside of io errors, which hide what they wrap from `source`.
-        if let Some(io) = inner.downcast_ref::<std::io::Error>()
-            && let Some(tls) = io.get_ref().and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>())
-        {
-            return Trouble::Tls(tls.to_string());
-        }
-        cause = inner.source();
+    if let Some(tls) = error.source().and_then(tls_error) {
+        return Trouble::Tls(tls.to_string());
     }
     if error.is_timeout() {
         return Trouble::Slow(Phase::Connecting);
     }
     if error.is_connect() { Trouble::Connect(describe(error)) } else { Trouble::Cut(describe(error)) }
+}
+
+/// The error of rustls in `error`, however deep. It travels inside of io errors, whose `source` passes over what they wrap.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error
+        .downcast_ref::<rustls::Error>()
+        .or_else(|| wrapped.and_then(|wrapped| tls_error(wrapped)))
+        .or_else(|| error.source().and_then(tls_error))
 }
 
 /// The innermost cause: "connection refused".

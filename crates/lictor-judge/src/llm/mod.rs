@@ -372,7 +372,7 @@ impl LlmJudge {
             parts: Vec::new(),
         };
         let mut findings: Vec<Finding> = std::iter::once(opinion).chain(injection).collect();
-        findings.sort_by(|one, other| other.severity.cmp(&one.severity));
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
 
         // The model saw ancestors beyond the parent and earlier events, which the kernel cannot compare.
         let saw_more = !case.event.process.ancestors.is_empty() || !case.recent.is_empty();
