@@ -2,6 +2,8 @@
 //! `lictord.yaml`: where things are, and how the daemon behaves. Every key is optional, an unknown
 //! key is an error.
 
+pub mod llm;
+
 use crate::event::words;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -43,7 +45,7 @@ impl Default for Settings {
             pins: "/sys/fs/bpf/lictor".into(),
             self_protection: Switch::Off,
             fail_closed: FailClosed::Network,
-            judge: Judge {},
+            judge: Judge::default(),
             automaton_cells: 1 << 20,
         }
     }
@@ -57,10 +59,13 @@ words! {
     FailClosed { #[default] Network = "network", All = "all", Off = "off" }
 }
 
-/// Settings of the judging tiers. None exists yet, so any key in it is an error.
+/// Settings of the judging tiers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Judge {}
+#[serde(default, deny_unknown_fields)]
+pub struct Judge {
+    /// The language model; without it none is asked.
+    pub llm: Option<llm::Llm>,
+}
 
 #[derive(Debug, Error)]
 pub enum SettingsError {
@@ -128,7 +133,7 @@ mod tests {
         check(b"state: /x\npolice: /y\n", "l.yaml:2:1: ", "police");
         check(b"fail_closed: never\n", "l.yaml:1:14: ", "never");
         check(b"a: b\n\xff", "l.yaml:2:1: ", "UTF-8");
-        check(b"judge: {llm: 1}\n", "l.yaml:1:", "llm");
+        check(b"judge: {lllm: 1}\n", "l.yaml:1:", "lllm");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod case;
 pub mod counters;
+pub mod llm;
 pub mod pipeline;
 pub mod rules;
 mod stage;
