@@ -70,7 +70,6 @@ def upgraded(suite, other, hard):
             wait_until(lambda: [e for e in log_of(log) if e[1] == "OK"], 20, "a permitted connection before the daemon goes")
             gone = now()
             (suite.daemon.kill if hard else suite.daemon.stop)()
-            gone = gone if hard else now()
             if hard:
                 time.sleep(3.5)
             suite.daemon.program = other

@@ -195,6 +195,8 @@ pub fn run(start: Start) -> Result<()> {
             tracing::error!("a thread of lictord panicked");
         }
     }
+    // Whoever comes next has all the time there is from now on.
+    daemon.beat();
     if daemon.private {
         daemon.unload()?;
         if let Some(dir) = daemon.settings.control.parent() {
@@ -265,10 +267,7 @@ fn load_policy(path: &Path) -> Result<Option<PolicyFile>> {
 
 fn heart(daemon: &Daemon) {
     while !daemon.stopping.load(Ordering::Acquire) {
-        daemon.sensor.beat();
-        for older in &daemon.legacy() {
-            older.beat();
-        }
+        daemon.beat();
         std::thread::sleep(BEAT);
     }
 }
@@ -392,6 +391,13 @@ impl Daemon {
 
     pub(crate) fn recorder(&self) -> MutexGuard<'_, Recorder> {
         self.recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn beat(&self) {
+        self.sensor.beat();
+        for older in &self.legacy() {
+            older.beat();
+        }
     }
 
     pub(crate) fn legacy(&self) -> Vec<Arc<Legacy>> {
