@@ -24,6 +24,7 @@ class Daemon:
         self.ground = ground
         self.process = None
         self._protection = False
+        self.rules, self.settings = work / "rules.d", ""  # more lines of lictord.yaml, for whoever needs them
         # The suite's parent stays outside the daemon's cgroup, so that killing it by its cgroup kills nothing else.
         os.makedirs(CGROUP, exist_ok=True)
         os.makedirs(STATE, exist_ok=True)
@@ -56,6 +57,7 @@ class Daemon:
     def write_config(self, self_protection):
         self.config_file.write_text(
             f"policy: {self.policy_file}\nstate: {STATE}\ncontrol: {CONTROL}\npins: {PINS}\nself_protection: {'on' if self_protection else 'off'}\n"
+            f"rules: {self.rules}\n{self.settings}"
         )
         return self.config_file
 

@@ -358,6 +358,9 @@ class Playground:
             "upgraded": {"files": {"deny": denied_files}, "exec": {"deny": [f"{n['bad']}/**"]}, "network": {"connect": ["10.0.1.1:7001"]}},
             "offline": {"network": {"connect": [], "listen": [], "unix": []}},
             "watched": {"mode": "monitor", "files": {"deny": denied_files}, "exec": {"deny": [f"{n['bad']}/**"]}, "network": {"connect": connect}},
+            "judged": {"undecided": "hold", "rules": ["suite-*"]},
+            "beside": {"undecided": "allow", "rules": ["suite-*"]},
+            "refused": {"undecided": "deny", "rules": ["suite-*"]},
             "privileged": {"privileges": ["ptrace", "mount", "userns", "raw_sockets", "bpf", "perf", "keyring", "modules"]},
         }  # fmt: skip
         for agent in agents.values():

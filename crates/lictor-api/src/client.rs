@@ -121,6 +121,29 @@ impl Client {
         }
     }
 
+    pub fn verdicts(&mut self) -> Result<crate::control::Verdicts, ClientError> {
+        match self.ask(&Request::Verdicts {})? {
+            Reply::Verdicts(verdicts) => Ok(verdicts),
+            other => Err(self.unexpected("verdicts", &other)),
+        }
+    }
+
+    /// How many held processes it decided. See [`Request::SetVerdict`].
+    pub fn set_verdict(&mut self, key: String, allow: bool, ttl_s: Option<u64>) -> Result<u64, ClientError> {
+        self.done(&Request::SetVerdict { key, allow, ttl_s })
+    }
+
+    pub fn clear_verdicts(&mut self) -> Result<(), ClientError> {
+        self.done(&Request::ClearVerdicts {}).map(drop)
+    }
+
+    fn done(&mut self, request: &Request) -> Result<u64, ClientError> {
+        match self.ask(request)? {
+            Reply::Done(count) => Ok(count),
+            other => Err(self.unexpected("done", &other)),
+        }
+    }
+
     /// The events that `filter` wants; the connection is used up by it.
     pub fn events(mut self, filter: EventFilter) -> Result<Events, ClientError> {
         if filter.follow {

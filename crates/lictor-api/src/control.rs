@@ -36,6 +36,18 @@ pub enum Request {
     Ps {},
     /// Answered by [`Reply::Status`].
     Status {},
+    /// Answered by [`Reply::Verdicts`].
+    Verdicts {},
+    /// Answered by [`Reply::Done`] with the number of held processes that were decided by it.
+    SetVerdict {
+        /// As [`Verdicts`] shows it, or the number of a held process.
+        key: String,
+        allow: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ttl_s: Option<u64>,
+    },
+    /// Makes the kernel forget all verdicts. Answered by [`Reply::Done`].
+    ClearVerdicts {},
     /// Loads policy and rules again, all or nothing. Answered by [`Reply::Reloaded`].
     Reload {},
 }
@@ -53,6 +65,9 @@ pub enum Reply {
     Sessions(Vec<SessionInfo>),
     Status(Box<Status>),
     Reloaded(Reloaded),
+    Verdicts(Verdicts),
+    /// How many were concerned.
+    Done(u64),
     Error(Failure),
 }
 
@@ -75,6 +90,8 @@ impl Reply {
             Self::Sessions(_) => "sessions",
             Self::Status(_) => "status",
             Self::Reloaded(_) => "reloaded",
+            Self::Verdicts(_) => "verdicts",
+            Self::Done(_) => "done",
             Self::Error(_) => "error",
         }
     }
@@ -289,7 +306,55 @@ pub struct Status {
     pub older_builds: Vec<OlderBuild>,
     #[serde(default)]
     pub counters: BTreeMap<String, u64>,
+    /// The tiers above the policy, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub judge: Vec<TierStatus>,
+    /// Each rule's hits, last hit and whom it hit.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub rules: serde_json::Value,
     pub uptime_ms: u64,
+}
+
+/// One tier of the judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TierStatus {
+    pub tier: crate::event::Tier,
+    /// `working` or `degraded`.
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// The tier's own counters.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub counts: serde_json::Value,
+}
+
+/// What the kernel remembers, and who waits.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verdicts {
+    pub remembered: Vec<RememberedInfo>,
+    pub held: Vec<HeldInfo>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RememberedInfo {
+    pub key: String,
+    pub allow: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_ms: Option<u64>,
+    /// What was said when it was judged; absent after a restart of the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<crate::event::Verdict>,
+}
+
+/// A process that is stopped before its first instruction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldInfo {
+    pub key: String,
+    pub pid: u32,
+    pub session: String,
+    pub waiting_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cmdline: Option<String>,
 }
 
 /// Programs that an earlier build of the daemon loaded, and that go on governing the sessions it started.

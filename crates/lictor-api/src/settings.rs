@@ -59,12 +59,29 @@ words! {
     FailClosed { #[default] Network = "network", All = "all", Off = "off" }
 }
 
+words! {
+    /// What happens to an execution that no tier decides.
+    #[derive(Default)]
+    DefaultAction { #[default] Allow = "allow", Deny = "deny", Hold = "hold" }
+}
+
 /// Settings of the judging tiers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Judge {
+    /// `hold`: a person decides, with `lictor verdicts set`.
+    pub default_action: DefaultAction,
+    /// How long an execution is held at the most; then the default action applies, and after `hold` it is ended.
+    #[serde(deserialize_with = "llm::period::<_, 100, 86_400_000>")]
+    pub hold_limit: std::time::Duration,
     /// The language model; without it none is asked.
     pub llm: Option<llm::Llm>,
+}
+
+impl Default for Judge {
+    fn default() -> Self {
+        Self { default_action: DefaultAction::Allow, hold_limit: std::time::Duration::from_secs(30), llm: None }
+    }
 }
 
 #[derive(Debug, Error)]

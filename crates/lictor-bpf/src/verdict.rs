@@ -35,6 +35,16 @@ pub struct Held {
     pub fingerprint: Fingerprint,
 }
 
+fn waiting(pid: u32, value: &types::lictor_held) -> Held {
+    Held {
+        pid,
+        session: value.session,
+        start_ns: value.start_ns,
+        since_ns: value.since_ns,
+        fingerprint: Fingerprint { object: value.object, invocation: value.invocation, judge: value.judge },
+    }
+}
+
 fn key(print: &Fingerprint) -> types::lictor_verdict_key {
     types::lictor_verdict_key { object: print.object, invocation: print.invocation, judge: print.judge, pad: 0 }
 }
@@ -85,15 +95,16 @@ impl Sensor {
             let Some(pid) = from_bytes::<u32>(&bytes) else { continue };
             let value = map.lookup(&bytes, MapFlags::ANY).map_err(bpf("cannot read `held`"))?;
             let Some(value) = value.and_then(|value| from_bytes::<types::lictor_held>(&value)) else { continue };
-            found.push(Held {
-                pid,
-                session: value.session,
-                start_ns: value.start_ns,
-                since_ns: value.since_ns,
-                fingerprint: Fingerprint { object: value.object, invocation: value.invocation, judge: value.judge },
-            });
+            found.push(waiting(pid, &value));
         }
         Ok(found)
+    }
+
+    /// The process of this number, if it waits.
+    pub fn held_as(&self, pid: u32) -> Result<Option<Held>> {
+        let value =
+            self.map("held")?.lookup(&pid.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read `held`"))?;
+        Ok(value.and_then(|value| from_bytes::<types::lictor_held>(&value)).map(|value| waiting(pid, &value)))
     }
 
     /// Gives a held process its rights back and lets it run. `task` must be the process that `held` names: compare its

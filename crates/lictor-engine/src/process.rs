@@ -21,6 +21,8 @@ pub struct ProcessFacts {
     pub args: Vec<Vec<u8>>,
     pub cwd: Option<Vec<u8>>,
     pub session: u64,
+    /// Who created it, who created that one, and so on, nearest first. Unlike `ppid` it stays when they exit.
+    pub creators: Vec<u32>,
 }
 
 /// Exited processes are kept for a while: events of their last moments, and of their children, come later.
@@ -50,6 +52,8 @@ impl ProcessTree {
             _ => ProcessFacts::default(),
         };
         (facts.ppid, facts.uid, facts.gid, facts.session) = (ppid, uid, gid, session);
+        facts.creators.insert(0, ppid);
+        facts.creators.truncate(MAX_DEPTH);
         self.alive.insert(key.pid, (key.start_ns, facts));
     }
 
@@ -96,6 +100,19 @@ impl ProcessTree {
         let of = |pid: u32| Some((pid, self.running(pid)?));
         // Numbers are used again, so a chain could close: no tree is deeper than this.
         std::iter::successors(of(pid), move |(_, facts)| of(facts.ppid)).take(MAX_DEPTH)
+    }
+
+    pub fn is_alive(&self, key: &ProcessKey) -> bool {
+        self.alive.get(&key.pid).is_some_and(|(start, _)| *start == key.start_ns)
+    }
+
+    /// All live processes of the same session that this one started, directly or not.
+    pub fn started_by(&self, key: ProcessKey) -> Vec<ProcessKey> {
+        let session = self.get(key).map(|facts| facts.session);
+        let inside = self.alive.iter().filter(|(_, (start, facts))| {
+            *start >= key.start_ns && Some(facts.session) == session && facts.creators.contains(&key.pid)
+        });
+        inside.map(|(pid, (start, _))| ProcessKey { pid: *pid, start_ns: *start }).collect()
     }
 
     /// All live processes of a session, by number.

@@ -62,7 +62,8 @@ pub struct Judgement {
     /// What the judgement depends on.
     pub basis: Basis,
     /// Whether the same question, by its `basis`, has the same answer as long as policy and rules stay in force. An
-    /// answer that took a failure to give, or the default action, is not remembered.
+    /// answer that took a failure to give is not remembered, nor is a default action that a person or a language model
+    /// could have spared.
     pub cacheable: bool,
     /// The tiers that were asked, in order, with how long each took and whether it failed.
     pub asked: Vec<Asked>,
@@ -210,7 +211,7 @@ impl Pipeline {
 
         match cleared {
             Some((tier, first)) => self.settled(Action::Allow, tier, first, findings, basis, asked, begin),
-            None => self.undecided(findings, asked, begin),
+            None => self.undecided(findings, basis, asked, begin),
         }
     }
 
@@ -250,7 +251,7 @@ impl Pipeline {
         }
     }
 
-    fn undecided(&self, findings: Vec<Finding>, asked: Vec<Asked>, begin: Instant) -> Judgement {
+    fn undecided(&self, findings: Vec<Finding>, basis: Basis, asked: Vec<Asked>, begin: Instant) -> Judgement {
         let default = self.default_action.action();
         let failures: Vec<String> = asked
             .iter()
@@ -276,8 +277,12 @@ impl Pipeline {
             severity: alert.as_ref().map(|finding| finding.severity),
             findings,
             decided: false,
-            basis: Basis::Once,
-            cacheable: false,
+            basis,
+            // A person is asked each time, and a language model may know better next time.
+            cacheable: failures.is_empty()
+                && basis < Basis::Once
+                && default != Action::Hold
+                && !asked.iter().any(|asked| asked.tier == Tier::Llm),
             asked,
             took: begin.elapsed(),
         }

@@ -44,6 +44,9 @@ pub(crate) enum Command {
     /// List and check rules, run their tests, change their state
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Show what the judges' verdicts made the kernel remember, and who waits for one; decide by hand
+    #[command(subcommand)]
+    Verdicts(VerdictsCommand),
     /// Show whether Lictor enforces, and its counters
     Status(StatusArgs),
     /// Show each thing this host must have, and the step that mends what is missing
@@ -304,6 +307,47 @@ pub(crate) struct TestArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VerdictsCommand {
+    /// What the kernel answers by itself, and the processes that are held
+    List(VerdictsListArgs),
+    /// Decide: a held process is let go or ended, and the same execution is answered by the kernel from now on
+    Set(VerdictsSetArgs),
+    /// Forget all verdicts: the next execution of anything is judged again
+    Clear(VerdictsClearArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor verdicts list\n         lictor verdicts list --json")]
+pub(crate) struct VerdictsListArgs {
+    /// One JSON object: `remembered` and `held`
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Decision {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sudo lictor verdicts set allow 4242\n         sudo lictor verdicts set deny 7d0c5e9a31f2b604-0000000000000000-3 --ttl 1h")]
+pub(crate) struct VerdictsSetArgs {
+    /// What to decide
+    #[arg(value_enum)]
+    pub(crate) decision: Decision,
+    /// The key that `lictor verdicts list` shows, or the number of a held process
+    pub(crate) key: String,
+    /// How long it holds [default: until rules, policy or daemon change]
+    #[arg(long, value_name = "SPAN", value_parser = parse_duration)]
+    pub(crate) ttl: Option<SignedDuration>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sudo lictor verdicts clear")]
+pub(crate) struct VerdictsClearArgs {}
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: lictor status\n         lictor status --json

@@ -12,6 +12,8 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     /// `--control` was given: a daemon is expected there.
     pub(crate) control_given: bool,
+    /// `--config`.
+    pub(crate) config: Option<PathBuf>,
 }
 
 impl Context {
@@ -21,7 +23,7 @@ impl Context {
         if let Some(path) = control {
             settings.control = path;
         }
-        Ok(Self { settings, control_given })
+        Ok(Self { settings, control_given, config })
     }
 
     pub(crate) fn connect(&self) -> Result<Client, ClientError> {

@@ -15,6 +15,7 @@ mod replay;
 mod rules;
 mod run;
 mod status;
+mod verdicts;
 
 use clap::{CommandFactory as _, Parser as _};
 use cli::{Cli, Command, PolicyCommand, RulesCommand};
@@ -80,6 +81,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&args, &context, &mut out)?,
         Command::Ps(args) => ps::run(&args, &context, &mut out)?,
         Command::Status(args) => status::run(&args, &context, &mut out)?,
+        Command::Verdicts(command) => verdicts::run(&command, &context, &mut out)?,
         Command::Doctor(args) => doctor::run(&args, &mut out)?,
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&args, &mut out)?,
         Command::Policy(PolicyCommand::Test(args)) => policy::test(&args, &mut out)?,

@@ -53,8 +53,8 @@ pub(crate) fn run(args: RunArgs, context: &Context) -> ExitCode {
 }
 
 fn session(args: &RunArgs, context: &Context) -> Result<u8> {
-    if args.rules.is_some() {
-        bail!("--rules: this version has no rules yet");
+    if let Some(rules) = &args.rules {
+        check_rules(rules)?;
     }
     let policy = args.policy.as_deref().map(read_policy).transpose()?;
     let events = args
@@ -63,7 +63,7 @@ fn session(args: &RunArgs, context: &Context) -> Result<u8> {
         .map(|path| File::create(path).with_context(|| format!("cannot write {}", path.display())))
         .transpose()?;
     let owner = Owner::find(args.user.as_deref())?;
-    let daemon = Daemon::find(context)?;
+    let daemon = Daemon::find(context, args.rules.as_deref())?;
     let mut client = daemon.client()?;
 
     let mut child = Waiting::start(args)?;
@@ -114,6 +114,16 @@ fn session(args: &RunArgs, context: &Context) -> Result<u8> {
     drop(client);
     daemon.leave();
     Ok(status)
+}
+
+/// Rules that are named must load: a session without them is not what was asked for.
+fn check_rules(path: &Path) -> Result<()> {
+    let problems = match lictor_judge::rules::read(path).and_then(|files| lictor_judge::rules::parse(&files)) {
+        Ok(_) => return Ok(()),
+        Err(problems) => problems,
+    };
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    bail!("the rules cannot be used:\n{}", lines.join("\n"))
 }
 
 /// What was chosen for somebody who did not choose; `None` when there is nothing to tell.
@@ -197,12 +207,15 @@ struct Private {
 }
 
 impl Daemon {
-    fn find(context: &Context) -> Result<Daemon> {
+    fn find(context: &Context, rules: Option<&Path>) -> Result<Daemon> {
         let control = context.settings.control.clone();
         match Client::connect(&control) {
+            Ok(_) if rules.is_some() => {
+                bail!("--rules is for a session without a running lictord: this one judges by its own rules")
+            }
             Ok(_) => Ok(Daemon { control, private: None }),
             Err(error) if !error.is_no_daemon() || context.control_given => Err(error.into()),
-            Err(_) if nix::unistd::geteuid().is_root() => Daemon::private(&context.settings),
+            Err(_) if nix::unistd::geteuid().is_root() => Daemon::private(context, rules),
             Err(error) => {
                 let error: anyhow::Error = error.into();
                 Err(error.context("a session needs a running lictord, or root to start a private one"))
@@ -210,7 +223,12 @@ impl Daemon {
         }
     }
 
-    fn private(settings: &Settings) -> Result<Daemon> {
+    fn private(context: &Context, rules: Option<&Path>) -> Result<Daemon> {
+        let settings = &context.settings;
+        let rules = match rules {
+            Some(rules) => rules.canonicalize().with_context(|| format!("cannot find {}", rules.display()))?,
+            None => settings.rules.clone(),
+        };
         let missing: Vec<String> = lictor_bpf::features::check()
             .into_iter()
             .filter(|check| !check.ok && check.name != "bpffs")
@@ -227,6 +245,8 @@ impl Daemon {
             .arg(&dir)
             .arg(&pins)
             .arg(&settings.state)
+            .arg(&rules)
+            .args(&context.config)
             .env("LICTOR_FAIL_CLOSED", settings.fail_closed.as_str())
             .current_dir("/")
             .stdin(Stdio::null())
@@ -530,10 +550,11 @@ impl Follower {
     }
 }
 
-/// `__lictord DIR PINS STATE`: a private daemon for one session.
+/// `__lictord DIR PINS STATE RULES [CONFIG]`: a private daemon for one session.
 pub(crate) fn private_daemon(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let mut next = || PathBuf::from(args.next().unwrap_or_else(|| OsString::from_vec(Vec::new())));
-    let (dir, pins, state) = (next(), next(), next());
+    let (dir, pins, state, rules) = (next(), next(), next(), next());
+    let config = args.next().map(PathBuf::from);
     // Ctrl-C in the terminal is for the command.
     if let Err(error) = nix::unistd::setsid() {
         eprintln!("cannot leave the terminal: {error}");
@@ -541,7 +562,14 @@ pub(crate) fn private_daemon(mut args: impl Iterator<Item = OsString>) -> ExitCo
     }
     lictord::init_log("warn");
     let fail_closed = std::env::var("LICTOR_FAIL_CLOSED").ok().and_then(|word| word.parse().ok()).unwrap_or_default();
-    let settings = Settings { control: dir.join("control.sock"), pins, state, fail_closed, ..Settings::default() };
+    let said = match Settings::load(config.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let settings = Settings { control: dir.join("control.sock"), pins, state, rules, fail_closed, ..said };
     match lictord::run(lictord::Start { settings, config: None, private: true }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -51,6 +51,10 @@ fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
         missing => format!(", missing {}", missing.join(", ")),
     };
     line(out, "hooks", format!("{} attached{missing}", status.hooks.attached))?;
+    for tier in &status.judge {
+        let why = if tier.reasons.is_empty() { String::new() } else { format!(": {}", tier.reasons.join("; ")) };
+        line(out, "tier", format!("{} {}{}", tier.tier, printable(&tier.state), printable(&why)))?;
+    }
     if !status.counters.is_empty() {
         writeln!(out)?;
         let rows: Vec<Vec<Cell>> =

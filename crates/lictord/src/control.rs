@@ -149,6 +149,16 @@ fn answer(daemon: &Daemon, peer: &Peer, request: Request) -> Result<Reply> {
         }
         Request::Ps {} => Reply::Sessions(ps(daemon)?),
         Request::Status {} => Reply::Status(Box::new(daemon.status()?)),
+        Request::Verdicts {} => Reply::Verdicts(daemon.verdicts()?),
+        Request::SetVerdict { key, allow, ttl_s } => {
+            ensure!(peer.uid == 0, "only root may set a verdict");
+            Reply::Done(daemon.set_verdict(&key, allow, ttl_s.map(Duration::from_secs), peer.uid)?)
+        }
+        Request::ClearVerdicts {} => {
+            ensure!(peer.uid == 0, "only root may clear the verdicts");
+            daemon.clear_verdicts()?;
+            Reply::Done(0)
+        }
         Request::Reload {} => {
             ensure!(peer.uid == 0, "only root may reload the policy");
             daemon.reload()?;

@@ -7,6 +7,7 @@
 //! - the main thread waits for signals (SIGHUP: reload) and for changes of the policy file, and removes the programs of
 //!   other builds after their last session.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -16,17 +17,18 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 use lictor_api::control::{Hooks, Mode, OlderBuild, State, Status};
-use lictor_api::event::{Event, Kind, Lost};
+use lictor_api::event::{Action, Event, Kind, Lost};
 use lictor_api::settings::{FailClosed, Settings, Switch};
-use lictor_bpf::{Counters, Legacy, Options, PidFd, RawEvent, Sensor, abi, decode, monotonic_ns};
+use lictor_bpf::{Counters, Legacy, Options, PidFd, RawEvent, Sensor, abi, abi::judged, decode, monotonic_ns};
 use lictor_engine::policy::{self, PolicyFile};
-use lictor_engine::process::ProcessTree;
+use lictor_engine::process::{ProcessFacts, ProcessKey, ProcessTree};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::observe::{Context, observe};
 use crate::record::Recorder;
+use crate::judging::{Judging, WORKERS, Work};
 use crate::session::{Sessions, problems_error, session_name};
-use crate::{canary, control, loaders, objects};
+use crate::{canary, control, effects, loaders, objects};
 
 /// How the daemon was started.
 pub struct Start {
@@ -43,6 +45,7 @@ pub(crate) struct Daemon {
     pub(crate) sensor: Sensor,
     pub(crate) state: Mutex<Changing>,
     pub(crate) recorder: Mutex<Recorder>,
+    pub(crate) judging: Arc<Judging>,
     /// Programs of other builds whose sessions live on.
     legacy: Mutex<Vec<Arc<Legacy>>>,
     /// Those that cannot be looked after, and why.
@@ -60,6 +63,8 @@ pub(crate) struct Changing {
     pub(crate) sessions: Sessions,
     pub(crate) tree: ProcessTree,
     pub(crate) policy: Option<PolicyFile>,
+    /// Ended by a judgement: what they start before they are gone is ended too.
+    pub(crate) doomed: HashSet<ProcessKey>,
     lost_reported: Counters,
     undecodable: u64,
 }
@@ -78,6 +83,8 @@ const BEAT: Duration = Duration::from_millis(500);
 const ROUND: Duration = Duration::from_millis(20);
 /// The same while there is no session, and so nothing to tell.
 const IDLE_ROUND: Duration = Duration::from_millis(250);
+/// How long a client waits for the last events at the most.
+const FLUSH: Duration = Duration::from_secs(40);
 /// Events taken in one round, with the lock held: clients wait for it.
 const BATCH: usize = 2048;
 
@@ -112,6 +119,7 @@ pub fn run(start: Start) -> Result<()> {
     });
     sensor.beat();
     let guard = guarded_paths(&settings, config);
+    let judging = Arc::new(Judging::open(&settings)?);
     let sessions = Sessions::open(
         &sensor,
         &legacy,
@@ -119,6 +127,7 @@ pub fn run(start: Start) -> Result<()> {
         guard.clone(),
         settings.automaton_cells,
         policy.as_ref(),
+        Arc::clone(&judging),
     )?;
     let taken_over = sessions.live.len();
     for older in &legacy {
@@ -128,6 +137,10 @@ pub fn run(start: Start) -> Result<()> {
     sensor.set_common_identities(&loaders::find(&sensor)?)?;
     let recorder = Recorder::open(&settings.state)?;
     let own = guard;
+    // Numbers of judges start anew with each daemon: what an earlier one was told means nothing any more.
+    for (print, ..) in sensor.remembered()? {
+        sensor.forget(&print)?;
+    }
 
     let daemon = Arc::new(Daemon {
         private,
@@ -136,10 +149,12 @@ pub fn run(start: Start) -> Result<()> {
             sessions,
             tree: ProcessTree::default(),
             policy,
+            doomed: HashSet::new(),
             lost_reported: Counters::default(),
             undecodable: 0,
         }),
         recorder: Mutex::new(recorder),
+        judging,
         legacy: Mutex::new(legacy),
         unreadable,
         reasons: OnceLock::new(),
@@ -166,6 +181,15 @@ pub fn run(start: Start) -> Result<()> {
         let daemon = Arc::clone(&daemon);
         std::thread::Builder::new().name("rings".into()).spawn(move || rings(&daemon))?
     };
+    let mut judges = Vec::new();
+    for _ in 0..WORKERS {
+        let daemon = Arc::clone(&daemon);
+        judges.push(std::thread::Builder::new().name("judge".into()).spawn(move || effects::work(&daemon))?);
+    }
+    {
+        let daemon = Arc::clone(&daemon);
+        judges.push(std::thread::Builder::new().name("bailiff".into()).spawn(move || daemon.watch_held())?);
+    }
     let listener = control::listen(&daemon)?;
     {
         let daemon = Arc::clone(&daemon);
@@ -190,7 +214,8 @@ pub fn run(start: Start) -> Result<()> {
     daemon.stopping.store(true, Ordering::Release);
     notify_systemd("STOPPING=1");
     let _gone_is_fine = std::fs::remove_file(&daemon.settings.control);
-    for thread in [heart, rings] {
+    daemon.judging.close();
+    for thread in [heart, rings].into_iter().chain(judges) {
         if thread.join().is_err() {
             tracing::error!("a thread of lictord panicked");
         }
@@ -318,6 +343,12 @@ fn rings(daemon: &Daemon) {
         if last {
             return;
         }
+        if daemon.judging.poll_rules() {
+            let changing = &mut *daemon.lock();
+            if let Err(error) = changing.sessions.renew_judges(&daemon.sensor) {
+                tracing::error!("verdicts by the rules before may still hold: {error:#}");
+            }
+        }
     }
 }
 
@@ -430,12 +461,13 @@ impl Daemon {
     /// One round: events, losses, ended sessions.
     fn take(&self, round: &Round) {
         let clock = Clock::now();
-        let mut changing = self.lock();
-        let changing = &mut *changing;
+        let mut orders = Orders::default();
+        let mut guard = self.lock();
+        let changing = &mut *guard;
         let mut events = Vec::with_capacity(round.records.len());
         for bytes in &round.records {
             match decode(bytes) {
-                Ok(raw) => events.extend(changing.observe(&raw, &clock)),
+                Ok(raw) => changing.sort(&raw, &clock, &self.judging, &mut events, &mut orders),
                 Err(error) => {
                     changing.undecodable += 1;
                     tracing::error!("an event cannot be decoded: {error}");
@@ -478,11 +510,23 @@ impl Daemon {
             }
             Err(error) => tracing::error!("cannot look after the sessions: {error:#}"),
         }
+        let (doomed, tree) = (&mut changing.doomed, &changing.tree);
+        doomed.retain(|key| tree.is_alive(key) || !tree.started_by(*key).is_empty());
+        drop(guard);
         let mut recorder = self.recorder();
         for event in events {
             recorder.write(event);
         }
         recorder.flush();
+        drop(recorder);
+        for key in orders.end {
+            self.end(&key);
+        }
+        for work in orders.work {
+            if let Err(work) = self.judging.submit(work) {
+                self.unjudged(*work);
+            }
+        }
     }
 
     /// Whether a task is governed, by this build or by one whose sessions live on.
@@ -500,16 +544,26 @@ impl Daemon {
 
     /// Returns when everything that was in the rings at the call is recorded.
     pub(crate) fn flush(&self) {
+        let began = Instant::now();
         let (round, changed) = &self.rounds;
         let Ok(guard) = round.lock() else { return };
         let target = *guard + 2;
-        let _timed_out_when_stopping =
-            changed.wait_timeout_while(guard, Duration::from_secs(40), |round| *round < target);
+        let waited = changed.wait_timeout_while(guard, FLUSH, |round| *round < target);
+        drop(waited);
+        // What went to the judges is recorded when they have answered.
+        while self.judging.pending() > 0 && began.elapsed() < FLUSH && !self.stopping.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub(crate) fn reload(&self) -> Result<()> {
-        let next = load_policy(&self.settings.policy)?;
+        let other_rules = self.judging.reload_rules();
+        let next = load_policy(&self.settings.policy);
         let mut changing = self.lock();
+        if other_rules {
+            changing.sessions.renew_judges(&self.sensor)?;
+        }
+        let next = next?;
         changing.sessions.reload(&self.sensor, next.as_ref())?;
         if !changing.sessions.older.is_empty() {
             tracing::warn!(
@@ -567,8 +621,11 @@ impl Daemon {
                 ("undecodable", changing.undecodable),
             ]
             .into_iter()
+            .chain(self.judging.counters())
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
+            judge: self.judging.status(),
+            rules: self.judging.rule_counts(),
             uptime_ms: self.started.elapsed().as_millis() as u64,
         })
     }
@@ -595,6 +652,65 @@ impl Daemon {
 }
 
 impl Changing {
+    /// To the record, to the judges, or to its end.
+    fn sort(
+        &mut self,
+        raw: &RawEvent,
+        clock: &Clock,
+        judging: &Judging,
+        events: &mut Vec<Event>,
+        orders: &mut Orders,
+    ) {
+        let key = ProcessKey { pid: raw.pid, start_ns: raw.start_ns };
+        let event = self.observe(raw, clock);
+        if !self.doomed.is_empty() {
+            let facts = self.tree.get(key);
+            let doomed = |facts: &ProcessFacts| self.doomed.iter().any(|doomed| facts.creators.contains(&doomed.pid));
+            if facts.is_some_and(doomed) && raw.op != abi::process_op::EXIT {
+                orders.end.push(key);
+            }
+        }
+        let Some(mut event) = event else { return };
+        match raw.judged {
+            judged::UNKNOWN | judged::HELD | judged::REFUSED => {
+                let enforce = self.sessions.find_mut(raw.session).is_none_or(|session| session.mode == Mode::Enforce);
+                orders.work.push(Work {
+                    event,
+                    key,
+                    session: raw.session,
+                    fingerprint: raw.fingerprint,
+                    state: raw.judged,
+                    enforce,
+                    args_cut: raw.args_cut,
+                });
+                return;
+            }
+            judged::ALLOW | judged::DENY => {
+                if let (Some(said), Some(verdict)) = (judging.said_of(&raw.fingerprint), &mut event.verdict) {
+                    (verdict.rule, verdict.source, verdict.reason) = (said.rule, said.source, said.reason);
+                    (verdict.severity, verdict.tags, verdict.also) = (said.severity, said.tags, said.also);
+                    verdict.score = said.score;
+                    if verdict.action == Action::Allow && said.action == Action::Alert {
+                        verdict.action = Action::Alert;
+                    }
+                }
+            }
+            _ => {
+                let session = self.sessions.find_mut(raw.session);
+                let enforce = session.as_ref().is_none_or(|session| session.mode == Mode::Enforce);
+                if session.is_some_and(|session| session.judged) && judging.annotate(&mut event) {
+                    if enforce {
+                        orders.end.push(key);
+                    } else if let Some(verdict) = &mut event.verdict {
+                        verdict.enforced = Some(false);
+                    }
+                }
+            }
+        }
+        self.sessions.count(raw.session, event.is_denied());
+        events.push(event);
+    }
+
     fn observe(&mut self, raw: &RawEvent, clock: &Clock) -> Option<Event> {
         if raw.session == canary::NUMBER {
             return None;
@@ -608,26 +724,24 @@ impl Changing {
                     compiled: &session.compiled,
                     answers: &session.answers,
                 };
-                let event = observe(raw, &mut self.tree, Some(&context), time);
-                if let Some(event) = &event {
-                    session.recorded += 1;
-                    session.denied += u64::from(event.is_denied());
-                }
-                event
+                observe(raw, &mut self.tree, Some(&context), time)
             }
             None => {
                 let mut event = observe(raw, &mut self.tree, None, time);
                 if let Some(event) = &mut event {
                     event.session = Some(session_name(raw.session));
                 }
-                if let (Some(event), Some((recorded, denied))) = (&event, self.sessions.ended.get_mut(&raw.session)) {
-                    *recorded += 1;
-                    *denied += u64::from(event.is_denied());
-                }
                 event
             }
         }
     }
+}
+
+/// What a round of events leads to, done when nothing is locked any more.
+#[derive(Default)]
+struct Orders {
+    work: Vec<Work>,
+    end: Vec<ProcessKey>,
 }
 
 /// The kernel's monotonic clock in calendar time.

@@ -4,6 +4,8 @@
 mod canary;
 mod control;
 mod daemon;
+mod effects;
+mod judging;
 mod loaders;
 mod objects;
 mod observe;

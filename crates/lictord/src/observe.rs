@@ -36,7 +36,9 @@ pub(crate) fn observe(
 ) -> Option<Event> {
     let key = ProcessKey { pid: raw.pid, start_ns: raw.start_ns };
     tree.seen(key, raw.session, raw.ppid, raw.uid, raw.gid);
-    if raw.kind == abi::kind::EXEC && !raw.denied {
+    // By then the program is in place, whatever becomes of it.
+    let late = matches!(raw.reason, why::VERDICT | why::TRACED | why::INTERNAL) && raw.judged != abi::judged::NOT;
+    if raw.kind == abi::kind::EXEC && (!raw.denied || late) {
         tree.executed(key, raw.path.clone(), raw.args.clone(), (!raw.path2.is_empty()).then(|| raw.path2.clone()));
     }
     let kind = match raw.kind {
@@ -51,7 +53,7 @@ pub(crate) fn observe(
     let mut event = Event::new(kind, ulid::Ulid::new().to_string(), time);
     event.session = context.map(|context| context.session.clone());
     event.agent = context.map(|context| context.agent.to_owned());
-    event.process = process(raw, tree, key);
+    event.process = process_of(key, raw.ppid, raw.uid, raw.gid, tree, raw.kind == abi::kind::EXEC);
     match kind {
         Kind::Exec => {
             event.exec = Some(Exec {
@@ -124,33 +126,29 @@ fn exit_status(code: u32) -> i32 {
     }
 }
 
-fn process(raw: &RawEvent, tree: &ProcessTree, key: ProcessKey) -> Process {
+/// Where something starts, the chain above it is told too; every other event of the process can be joined with that one.
+pub(crate) fn process_of(key: ProcessKey, ppid: u32, uid: u32, gid: u32, tree: &ProcessTree, starts: bool) -> Process {
     let facts = tree.get(key);
     let args = facts.and_then(arguments);
-    let mut chain = tree.ancestors(raw.ppid);
-    // Told where something starts; every other event of the process can be joined with that one.
-    let told = raw.kind == abi::kind::EXEC;
+    let mut chain = tree.ancestors(ppid);
     let parent = match chain.next() {
-        Some((pid, facts)) if told => known(pid, facts),
+        Some((pid, facts)) if starts => known(pid, facts),
         Some((pid, facts)) => Parent { pid: Some(pid), exe: exe(facts), ..Parent::default() },
-        None => Parent { pid: Some(raw.ppid), ..Parent::default() },
+        None => Parent { pid: Some(ppid), ..Parent::default() },
     };
+    let above = chain.map(|(pid, facts)| Parent { args: None, ..known(pid, facts) });
     Process {
-        pid: Some(raw.pid),
-        start_time: Some(raw.start_ns),
-        ppid: Some(raw.ppid),
+        pid: Some(key.pid),
+        start_time: Some(key.start_ns),
+        ppid: Some(ppid),
         exe: facts.and_then(exe),
         cmdline: args.as_ref().map(|args| args.join(" ")),
         args,
         cwd: facts.and_then(|facts| facts.cwd.as_deref()).map(escape),
-        uid: Some(raw.uid),
-        gid: Some(raw.gid),
+        uid: Some(uid),
+        gid: Some(gid),
         parent: Some(parent),
-        ancestors: if told {
-            chain.map(|(pid, facts)| Parent { args: None, ..known(pid, facts) }).collect()
-        } else {
-            Vec::new()
-        },
+        ancestors: if starts { above.collect() } else { Vec::new() },
         container: None,
     }
 }
@@ -330,7 +328,8 @@ fn verdict(raw: &RawEvent, context: Option<&Context<'_>>, event: &Event) -> Verd
         reason: Some(reason),
         latency_us,
         enforced: (!raw.enforced).then_some(false),
-        ..Verdict::new(Action::Deny, tier)
+        // Arguments are final when the program is in place: then a denial is an end, not an error.
+        ..Verdict::new(if raw.reason == why::VERDICT || raw.reason == why::TRACED { Action::Kill } else { Action::Deny }, tier)
     }
 }
 

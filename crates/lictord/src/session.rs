@@ -12,6 +12,7 @@ use lictor_bpf::{Legacy, PidFd, PolicyStore, Sensor, abi};
 use lictor_engine::policy::{self, Agent, Compiled, Limits, PolicyFile, SessionFacts};
 use serde::{Deserialize, Serialize};
 
+use crate::judging::Judging;
 use crate::observe::Answers;
 use crate::{objects, tables};
 
@@ -49,6 +50,12 @@ pub(crate) struct Session {
     pub(crate) recorded: u64,
     pub(crate) denied: u64,
     pub(crate) answers: RefCell<Answers>,
+    /// Which rules judge it, as globs of their ids.
+    pub(crate) rules: Vec<String>,
+    /// What the number of its judges is made of, beside agent and rules.
+    policy_mark: String,
+    /// Whether its executions are judged.
+    pub(crate) judged: bool,
 }
 
 /// Ended sessions, for whoever asks for the sums late.
@@ -71,6 +78,9 @@ pub(crate) struct Sessions {
     state: PathBuf,
     guard: Vec<Vec<u8>>,
     cells: u32,
+    judging: Arc<Judging>,
+    /// Counts the daemon's policies: sessions under different ones share no verdict.
+    policy_epoch: u64,
 }
 
 impl Sessions {
@@ -82,6 +92,7 @@ impl Sessions {
         guard: Vec<Vec<u8>>,
         cells: u32,
         daemon_policy: Option<&PolicyFile>,
+        judging: Arc<Judging>,
     ) -> Result<Sessions> {
         let dir = state.join("sessions");
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
@@ -120,11 +131,13 @@ impl Sessions {
             state: dir,
             guard,
             cells,
+            judging,
+            policy_epoch: 0,
         };
         for record in records {
             let name = record.name();
             match sessions.prepare(record, daemon_policy) {
-                Ok(session) => match sessions.install(sensor, &session) {
+                Ok(mut session) => match sessions.install(sensor, &mut session) {
                     Ok(()) => {
                         sessions.live.insert(session.record.number, session);
                     }
@@ -166,6 +179,7 @@ impl Sessions {
     }
 
     fn prepare(&self, record: Record, daemon_policy: Option<&PolicyFile>) -> Result<Session> {
+        let record_policy = record.policy.clone();
         let own = match &record.policy {
             Some((file, text)) => {
                 Some(policy::parse(file, text.as_bytes()).map_err(|problems| problems_error(&problems))?)
@@ -196,12 +210,30 @@ impl Sessions {
             recorded: 0,
             denied: 0,
             answers: RefCell::default(),
+            rules: agent.rules().map_or_else(
+                || vec!["*".to_owned()],
+                |rules| rules.iter().map(|(glob, _)| glob.clone()).collect(),
+            ),
+            policy_mark: own.as_ref().map_or_else(
+                || format!("daemon {}", self.policy_epoch),
+                |_| record_policy.map_or_else(String::new, |(file, text)| format!("own {file}\0{text}")),
+            ),
+            judged: false,
         })
     }
 
-    fn install(&mut self, sensor: &Sensor, session: &Session) -> Result<()> {
+    fn install(&mut self, sensor: &Sensor, session: &mut Session) -> Result<()> {
+        let undecided = session.compiled.flags.undecided;
+        let judge = self.judging.number(
+            &session.record.name(),
+            &session.record.agent,
+            &session.policy_mark,
+            &session.rules,
+            undecided,
+        );
+        session.judged = judge != 0;
         let identities = objects::named_by(sensor, &session.compiled, &session.record)?;
-        let owned = tables::Owned::new(&session.compiled, session.mode, session.record.all_events, 0);
+        let owned = tables::Owned::new(&session.compiled, session.mode, session.record.all_events, judge);
         self.store
             .install(sensor, session.record.slot, session.record.number, &owned.tables(&identities))
             .context("the policy cannot be put into force")?;
@@ -218,9 +250,9 @@ impl Sessions {
         daemon_policy: Option<&PolicyFile>,
     ) -> Result<&Session> {
         record.slot = self.free_slot(sensor)?;
-        let session = self.prepare(record, daemon_policy)?;
+        let mut session = self.prepare(record, daemon_policy)?;
         let (slot, number) = (session.record.slot, session.record.number);
-        self.install(sensor, &session)?;
+        self.install(sensor, &mut session)?;
         let path = self.state.join(format!("{}.json", session.record.name()));
         let opened =
             write_record(&path, &session.record).and_then(|()| Ok(sensor.label_first_task(task, tid, number, slot)?));
@@ -246,6 +278,7 @@ impl Sessions {
     /// Compiles every session of the daemon's policy anew, then switches all; when one does not compile, none is
     /// switched.
     pub(crate) fn reload(&mut self, sensor: &Sensor, daemon_policy: Option<&PolicyFile>) -> Result<()> {
+        self.policy_epoch += 1;
         let mut renewed = Vec::new();
         for session in self.live.values() {
             if session.record.policy.is_none() {
@@ -257,11 +290,35 @@ impl Sessions {
                 renewed.push(next);
             }
         }
-        for session in renewed {
-            self.install(sensor, &session)?;
+        for mut session in renewed {
+            self.install(sensor, &mut session)?;
             self.live.insert(session.record.number, session);
         }
         Ok(())
+    }
+
+    /// Gives every session's judges their number anew: other rules are in force, and nothing that earlier ones said
+    /// holds any more.
+    pub(crate) fn renew_judges(&mut self, sensor: &Sensor) -> Result<()> {
+        let numbers: Vec<u64> = self.live.keys().copied().collect();
+        for number in numbers {
+            let Some(mut session) = self.live.remove(&number) else { continue };
+            let done = self.install(sensor, &mut session);
+            self.live.insert(number, session);
+            done?;
+        }
+        Ok(())
+    }
+
+    /// One more event of a session, for its sums.
+    pub(crate) fn count(&mut self, number: u64, denied: bool) {
+        if let Some(session) = self.find_mut(number) {
+            session.recorded += 1;
+            session.denied += u64::from(denied);
+        } else if let Some((recorded, sum)) = self.ended.get_mut(&number) {
+            *recorded += 1;
+            *sum += u64::from(denied);
+        }
     }
 
     /// Frees every session whose last task has ended; returns their numbers.
@@ -297,6 +354,7 @@ impl Sessions {
     }
 
     fn forget(&mut self, record: &Record, sums: (u64, u64)) -> Result<()> {
+        self.judging.forget_session(record.number, &record.name());
         let path = self.state.join(format!("{}.json", record.name()));
         std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         if self.ended.len() >= ENDED_KEPT {
