@@ -28,6 +28,7 @@ import cases_files
 import cases_floor
 import cases_net
 import seq_daemon  # noqa: F401  registers its sequences
+import seq_install  # noqa: F401  registers its sequences
 import seq_protect  # noqa: F401  registers its sequences
 import seq_run  # noqa: F401  registers its sequences
 import seq_upgrade  # noqa: F401  registers its sequences
