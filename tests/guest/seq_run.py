@@ -382,3 +382,23 @@ def git(suite):
     require(config.read_text() == before, "the repository's configuration was changed")
     require(not os.path.exists(f"{repository}/.git/hooks/pre-commit"), "a hook was written")
     return "16 kinds of work, 5 refusals"
+
+
+@sequence("exec-events", "an execution is recorded with its script, its interpreter, and, where it is denied, the arguments as passed")
+def exec_events(suite):
+    names, events = suite.ground.names, suite.work / "exec-events.jsonl"
+    script = f"{names['bin']}/good.sh one; {names['bad']}/payload 'a b' c; {names['bad']}/script.sh x; true"
+    got = run(suite, "sh", "-c", script, options=("--agent", "exec", "--quiet", "--events", str(events)))
+    require(got.returncode == 0, f"status {got.returncode}: {got.stderr}")
+    executions = [e for e in events_in(events) if e["kind"] == "exec"]
+    shell = os.path.realpath("/bin/sh")
+    ran = [e for e in executions if e["exec"].get("path") == f"{names['bin']}/good.sh"]
+    require(len(ran) == 1 and ran[0]["exec"].get("interpreter") == shell and ran[0]["process"]["exe"] == shell, f"the permitted script: {ran}")
+    require(ran[0]["process"]["args"][1:] == [f"{names['bin']}/good.sh", "one"] and "args" not in ran[0]["exec"], f"the permitted script: {ran}")
+    plain = [e for e in executions if e["exec"].get("path") == shell and e["verdict"]["action"] == "allow"]
+    require(plain and all("interpreter" not in e["exec"] for e in plain), f"the shell itself: {plain}")
+    denied = {e["exec"]["path"]: e["exec"].get("args") for e in executions if e["verdict"]["action"] == "deny"}
+    wanted = {f"{names['bad']}/payload": ["a b", "c"], f"{names['bad']}/script.sh": ["x"]}
+    for path, arguments in wanted.items():
+        require(denied.get(path) == [path, *arguments], f"arguments of the denied {path}: {denied}")
+    return f"{len(executions)} executions"
