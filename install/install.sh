@@ -38,6 +38,12 @@ if [ -z "$programs" ]; then
     exit 1
 fi
 
+if [ -z "$destdir" ] && [ -d /run/systemd/system ] && systemctl is-active --quiet lictord \
+    && grep -Eqs '^self_protection:[[:space:]]*on' /etc/lictor/lictord.yaml; then
+    echo "install: lictord protects its own program (self_protection: on): systemctl stop lictord, install, then start it again" >&2
+    exit 1
+fi
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -32,6 +32,8 @@ CASES = [
     read("bind-mount", "through a bind mount made before the session", "read {bound}/id_ed25519", (5,)),
     read("open-tree", "in a detached clone of the mount", "read-open-tree {home} .ssh/id_ed25519", (6,), anywhere=True),
     read("overlay", "through an overlay mount", "mount-overlay {home} {scratch} .ssh/id_ed25519", (8,), tier="floor"),
+    read("overlay-alias", "by another name on an overlay", "read {overlay}/alias", (9,)),
+    read("overlay-copy-up", "a copy that an overlay makes of its other name", "read-copied-up {overlay}/alias", (9,), anywhere=True),
     read("mount-namespace", "bound elsewhere in a new mount namespace", "read-mntns {home}/.ssh {scratch} id_ed25519", (5, 68), tier="floor"),
     read("rename", "renamed away first", f"read-renamed {KEY} {{ws}}/moved {{ws}}/moved", (12,)),
     read("rename-ancestor", "its directory renamed away first", "read-renamed {home}/.ssh {ws}/moved {ws}/moved/id_ed25519", (12,)),

@@ -38,6 +38,7 @@ class Playground:
             "home": f"{ROOT}/home", "ws": f"{ROOT}/ws", "tmp": f"{ROOT}/tmp", "prot": f"{ROOT}/prot", "bin": f"{ROOT}/bin",
             "bad": f"{ROOT}/bad", "scratch": f"{ROOT}/ws/scratch", "mark": f"{ROOT}/tmp/mark", "run": f"{FIXED}/run",
             "bound": f"{FIXED}/bound", "bound_bad": f"{FIXED}/bound-bad", "bound_run": f"{FIXED}/bound-run", "memory": f"{FIXED}/memory",
+            "overlay": f"{FIXED}/overlay", "layers": f"{FIXED}/layers",
             "deep": f"{ROOT}/home/deep/" + "/".join(f"d{i}" for i in range(40)) + "/secret",
             "long": f"{ROOT}/home/long/" + "/".join("x" * 250 for _ in range(12)) + "/secret",
             "long_first": f"{ROOT}/home/long/" + "x" * 250 + "/secret",
@@ -79,10 +80,21 @@ class Playground:
         # File handles need a file system that gives them: an overlay, which a guest's root often is, does not.
         must(f"mount -t tmpfs suite {n['memory']}")
         pathlib.Path(n["memory"], "secret").write_text(secret)
+        self._build_overlay(secret)
         self._mounts = self._read_mounts()
         self.clean = self.snapshot()
         self.writable = {name: set(os.listdir(f"{ROOT}/{name}")) for name in ("ws", "ws/scratch", "tmp", "bin")}
         self.identities = self._identities()
+
+    def _build_overlay(self, secret):
+        """A file with two names in the lower layer: one of them is denied, and copying the other up parts the two."""
+        layers = self.names["layers"]
+        must(f"mount -t tmpfs suite {layers}")
+        for name in ("lower", "upper", "work"):
+            os.makedirs(f"{layers}/{name}")
+        pathlib.Path(layers, "lower/secret").write_text(secret)
+        os.link(f"{layers}/lower/secret", f"{layers}/lower/alias")
+        must(f"mount -t overlay overlay -o lowerdir={layers}/lower,upperdir={layers}/upper,workdir={layers}/work {self.names['overlay']}")
 
     def _build_programs(self):
         n = self.names
@@ -115,9 +127,12 @@ class Playground:
         n = self.names
         self._drop_mounts()
         shutil.rmtree(FIXED, ignore_errors=True)
-        for name in ("run", "bound", "bound_bad", "bound_run", "memory"):
+        for name in ("run", "bound", "bound_bad", "bound_run", "memory", "overlay", "layers"):
             os.makedirs(n[name])
-        shell("modprobe -q -a tun sctp")
+        shell("modprobe -q -a tun sctp fuse binfmt_misc overlay")
+        formats = "/proc/sys/fs/binfmt_misc"
+        if os.path.exists(f"{formats}/register") or not shell(f"mount -t binfmt_misc binfmt_misc {formats}").returncode:
+            n["formats"] = formats
         if not os.path.exists("/dev/fd"):
             os.symlink("/proc/self/fd", "/dev/fd")
         for address in ADDRESSES:
@@ -150,6 +165,9 @@ class Playground:
                 elif not found.endswith(".ko"):
                     continue
                 self.names["module"], self.module_name = f"{FIXED}/{name}.ko", name
+                if found.startswith("/lib/modules"):
+                    self.names["autoloaded"] = name
+                    pathlib.Path("/etc/modprobe.d/lictor-suite.conf").write_text(f"alias binfmt-0403 {name}\n")
                 pathlib.Path(self.names["module"]).write_bytes(data)
                 return
 
@@ -193,6 +211,8 @@ class Playground:
             os.rmdir("/sys/fs/bpf/attack")
         with contextlib.suppress(OSError):
             os.rmdir(f"{CGROUPS}/attack")
+        if os.listdir(f"{self.names['layers']}/upper"):
+            self.build()
         if self._read_mounts() != self._mounts:
             self.repair_bpffs()
             self.build()
@@ -303,6 +323,7 @@ class Playground:
         self._drop_mounts()
         shutil.rmtree(ROOT, ignore_errors=True)
         shutil.rmtree(FIXED, ignore_errors=True)
+        pathlib.Path("/etc/modprobe.d/lictor-suite.conf").unlink(missing_ok=True)
 
     @staticmethod
     def condition(pid):
@@ -335,7 +356,7 @@ class Playground:
 
     def policy(self):
         n = self.names
-        denied_files = [f"{n['home']}/.ssh/**", f"{n['home']}/deep/**", f"{n['home']}/long/**", f"{n['home']}/odd/**", f"{n['memory']}/**", "**/.env",
+        denied_files = [f"{n['home']}/.ssh/**", f"{n['home']}/deep/**", f"{n['home']}/long/**", f"{n['home']}/odd/**", f"{n['memory']}/**", f"{n['overlay']}/secret", "**/.env",
                         f"{n['ws']}/.git/hooks/**", f"{n['ws']}/notyet.cfg", f"{n['ws']}/keep.txt"]  # fmt: skip
         system = ["/usr/**", "/bin/**", "/lib/**", "/lib64/**", "/etc/**", "/dev/**", "/proc/**", f"{n['bin']}/**", f"{n['ws']}/**"]
         programs = ["/usr/**", "/bin/**", f"{n['bin']}/**"]

@@ -9,12 +9,14 @@ import time
 
 from sequence import (
     Failure,
+    Untried,
     events_in,
     finish,
     governed,
     lictor,
     log_of,
     now,
+    processes,
     raise_flag,
     require,
     sequence,
@@ -163,6 +165,30 @@ def fork_storm(suite):
     result = governed(suite, "files", "--here", "fork-storm", KEY, "2000")
     require(result.returncode == 1, f"status {result.returncode}: {result.stderr}")
     return "2000 processes"
+
+
+@sequence("sparse", "while the content of an enormous sparse file is hashed, only who executes it waits", 133)
+def sparse(suite):
+    path = f"{suite.ground.names['ws']}/sparse"
+    with open(path, "wb") as file:
+        os.truncate(file.fileno(), 2 << 30)
+    os.chmod(path, 0o755)
+    with session(suite, "exec", "run", path) as hashing:
+        time.sleep(2)
+        if hashing.poll() is not None:
+            raise Untried(f"this machine hashes 2 GiB too quickly to see anyone wait, or not at all: {finish(hashing)}")
+        started = now()
+        other = governed(suite, "exec", "run", "true")
+        took = now() - started
+        require(other.returncode == 0, f"another session: {other.stderr}")
+        require(suite.daemon.answers(), "the daemon does not answer")
+        require(hashing.poll() is None, f"the other session waited for the hash: it took {took} ms")
+        hashing.kill()
+        for pid in processes(lambda name, arguments: path in arguments):
+            os.kill(pid, 9)
+    wait_until(lambda: not processes(lambda name, arguments: path in arguments), 120, "what hashed the file ends")
+    os.unlink(path)
+    return f"another session ran a program in {took} ms meanwhile"
 
 
 @sequence("flood", "a flood of events hides nothing: every denial holds and is recorded or counted as lost", 79, 131)

@@ -84,6 +84,8 @@ def impostors(suite, service):
         require(done.returncode != 0, f"{what} started the daemon")
         protected(suite, what)
         tried += 1
+        if what == "LD_PRELOAD":
+            require(os.path.exists(names["mark"]), "the library does not run in a program of root's shell: later its absence would say nothing")
     pathlib.Path(names["mark"]).unlink(missing_ok=True)
     # An orphan that PID 1 only adopted.
     subprocess.run(["sh", "-c", f"(sleep 0.5; exec {daemon.program} --config {service.config} >{names['tmp']}/orphan.log 2>&1) &"], check=True)
@@ -124,7 +126,8 @@ def traced(suite, service):
 @sequence("protected-restart", "with self_protection, a daemon that crashed is brought back by PID 1, and nobody else becomes the daemon", 113, 49, 118)
 def protected_restart(suite):
     names = suite.ground.names
-    os.mkfifo("/run/guest-wait") if not os.path.exists("/run/guest-wait") else None
+    if not os.path.exists("/run/guest-wait"):
+        os.mkfifo("/run/guest-wait")
     suite.daemon.stop()
     service = Service(suite)
     pid = service.start_and_wait()

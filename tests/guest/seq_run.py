@@ -8,6 +8,7 @@ import pathlib
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -57,6 +58,31 @@ def summary(suite):
     lines = [line for line in got.stderr.splitlines() if "denied" in line]
     require(len(lines) == 1 and any(c.isdigit() for c in lines[0]), f"stderr is {got.stderr!r}")
     return lines[0]
+
+
+@sequence("profile", "an agent's own command is governed by its built-in profile, and one line says so")
+def profile(suite):
+    directory = f"{suite.ground.names['ws']}/agents"
+    os.makedirs(directory)
+    claude = pathlib.Path(directory, "claude")
+    claude.write_text("#!/bin/sh\ncat /root/.codex/auth.json\n")
+    claude.chmod(0o755)
+    os.makedirs("/root/.codex", exist_ok=True)
+    token = pathlib.Path("/root/.codex/auth.json")
+    token.write_text("another agent's token\n")
+    try:
+        got = run(suite, str(claude), options=())
+        chosen = [line for line in got.stderr.splitlines() if "claude-code" in line]
+        require(got.returncode == 1 and "token" not in got.stdout, f"the profile does not hold: {got.returncode} {got.stdout} {got.stderr}")
+        require(len(chosen) == 1 and "built-in" in chosen[0] and "--agent" in chosen[0], f"stderr is {got.stderr!r}")
+        quiet = run(suite, str(claude), options=("--quiet",))
+        require("claude-code" not in quiet.stderr, f"with --quiet stderr is {quiet.stderr!r}")
+        asked = run(suite, str(claude), options=("--agent", "open"))
+        require(asked.returncode == 0 and "claude-code" not in asked.stderr, f"--agent was not followed: {asked.stderr}")
+    finally:
+        token.unlink()
+        os.rmdir("/root/.codex")
+    return chosen[0]
 
 
 @sequence("signals", "signals to `lictor run` reach the command")
@@ -227,8 +253,37 @@ def home_of_root():
             "/root/.config/gcloud/credentials.db": "k", "/root/.kube/config": "k", "/root/.docker/config.json": "k"}  # fmt: skip
 
 
-@sequence("default", "with nothing configured the built-in profile protects secrets and what runs later, and lets work be done", 50, 97)
+@sequence("default", "with nothing configured the built-in profile protects secrets and what runs later, and lets work be done", 50, 73, 97)
 def default_profile(suite):
+    with listening("/run/docker.sock", "/run/dbus/system_bus_socket", "/run/systemd/private", "/tmp/tmux-0/default", "/tmp/nvim.root/a/nvim.1.0") as others:
+        return default_profile_beside(suite, others)
+
+
+@contextlib.contextmanager
+def listening(*paths):
+    """Stands in for daemons that would work for whoever asks."""
+    sockets, folders = [], []
+    for path in paths:
+        if not os.path.isdir(os.path.dirname(path)):
+            os.makedirs(os.path.dirname(path))
+            folders.append(os.path.dirname(path))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen(16)
+        sockets.append(listener)
+    try:
+        yield paths
+    finally:
+        for listener, path in zip(sockets, paths):
+            listener.close()
+            os.unlink(path)
+        for folder in folders:
+            os.rmdir(folder)
+
+
+def default_profile_beside(suite, daemons_of_others):
     secrets, ws = home_of_root(), suite.ground.names["ws"]
     created = []
     for path, text in secrets.items():
@@ -244,7 +299,8 @@ def default_profile(suite):
             ("create", f"{ws}/.git/hooks/pre-push", "x"), ("create", f"{ws}/.git/config", "x"), ("create", f"{ws}/.github/workflows/x.yml", "x"),
             ("create", "/etc/cron.d/x", "x"), ("create", "/etc/systemd/system/x.service", "x"), ("create", "/root/.config/autostart/x.desktop", "x"),
             ("create", f"{ws}/.vscode/tasks.json", "x"), ("create", f"{ws}/.claude/settings.json", "x"), ("create", "/usr/local/bin/x", "x"),
-            ("append", "/etc/passwd", "\n"), ("tcp", "169.254.169.254", "80", "t"), ("kill", suite.ground.names["victim"], "9"), ("bpf-map",), ("mount", ws),
+            ("append", "/etc/passwd", "\n"), ("tcp", "169.254.169.254", "80", "t"), ("tcp", "169.254.169.254", "53", "t"), ("udp", "169.254.169.254", "53", "t"),
+            *(("unix-reach", path) for path in daemons_of_others), ("kill", suite.ground.names["victim"], "9"), ("bpf-map",), ("mount", ws),
         ]  # fmt: skip
         os.makedirs("/root/.profile.d-test", exist_ok=True)
         for directory in (".github/workflows", ".vscode", ".claude"):
@@ -273,3 +329,76 @@ def default_profile(suite):
 
 def quote(text):
     return "'" + text.replace("'", "'\\''") + "'"
+
+
+GIT = """
+export HOME={home} GIT_TERMINAL_PROMPT=0
+try() {{ want=$1; shift; "$@" >>{log} 2>&1; got=$?; [ $got = 0 ] && got=works || got=refused; [ $got = $want ] || echo "$* ($got)"; }}
+echo more >>file
+try works git status
+try works git add file
+try works git commit -qm second
+try works git fetch -q
+try works git pull -q --rebase
+try works git push -q origin main
+try works git stash list
+try works git switch -q --no-track -c mine origin/feature
+try works git push -q origin mine
+try works git -c user.name=Other commit -q --allow-empty -m third
+try works git switch -q main
+try works git clone -q {origin} clone
+try works git -C clone remote add other {origin}
+try works git init -q below
+try refused git config user.name Other
+try refused git remote add other {origin}
+try works git push -q -u origin HEAD:again
+try works git ls-remote -q --exit-code {origin} again
+try works git switch -q -c tracking origin/feature
+try refused sh -c 'echo x >.git/hooks/pre-commit'
+try refused sh -c 'echo x >.git/config'
+true
+"""
+
+
+@sequence("git", "under the built-in profile git works, and what it would run later cannot be written", 50)
+def git(suite):
+    names = suite.ground.names
+    repository, origin = f"{names['ws']}/repository", "/tmp/lictor-suite-origin.git"
+    home, log = f"{names['ws']}/git-home", "/tmp/lictor-suite-git.log"
+    prepare = f"""set -e
+        export HOME={home}; mkdir {home}; printf '[user]\nname = Dev\nemail = dev@localhost\n[init]\ndefaultBranch = main\n' >{home}/.gitconfig
+        git init -q --bare {origin}; git init -q {repository}; cd {repository}
+        echo text >file; git add file; git commit -qm first; git remote add origin {origin}; git push -q -u origin main; git push -q origin main:feature; git fetch -q"""
+    shutil.rmtree(origin, ignore_errors=True)
+    subprocess.run(["sh", "-c", prepare], check=True, capture_output=True)
+    config = pathlib.Path(repository, ".git/config")
+    before = config.read_text()
+    script = GIT.format(home=home, log=log, origin=origin)
+    got = run(suite, "sh", "-c", script, options=("--agent", "default", "--quiet"), cwd=repository, timeout=180)
+    said = pathlib.Path(log).read_text()
+    pathlib.Path(log).unlink()
+    shutil.rmtree(origin)
+    require(got.returncode == 0 and not got.stdout.strip(), f"status {got.returncode}, otherwise than documented: {got.stdout} {got.stderr}; git: {said[-800:]}")
+    require(config.read_text() == before, "the repository's configuration was changed")
+    require(not os.path.exists(f"{repository}/.git/hooks/pre-commit"), "a hook was written")
+    return "17 kinds of work, 4 refusals"
+
+
+@sequence("exec-events", "an execution is recorded with its script, its interpreter, and, where it is denied, the arguments as passed")
+def exec_events(suite):
+    names, events = suite.ground.names, suite.work / "exec-events.jsonl"
+    script = f"{names['bin']}/good.sh one; {names['bad']}/payload 'a b' c; {names['bad']}/script.sh x; true"
+    got = run(suite, "sh", "-c", script, options=("--agent", "exec", "--quiet", "--events", str(events)))
+    require(got.returncode == 0, f"status {got.returncode}: {got.stderr}")
+    executions = [e for e in events_in(events) if e["kind"] == "exec"]
+    shell = os.path.realpath("/bin/sh")
+    ran = [e for e in executions if e["exec"].get("path") == f"{names['bin']}/good.sh"]
+    require(len(ran) == 1 and ran[0]["exec"].get("interpreter") == shell and ran[0]["process"]["exe"] == shell, f"the permitted script: {ran}")
+    require(ran[0]["process"]["args"][1:] == [f"{names['bin']}/good.sh", "one"] and "args" not in ran[0]["exec"], f"the permitted script: {ran}")
+    plain = [e for e in executions if e["exec"].get("path") == shell and e["verdict"]["action"] == "allow"]
+    require(plain and all("interpreter" not in e["exec"] for e in plain), f"the shell itself: {plain}")
+    denied = {e["exec"]["path"]: e["exec"].get("args") for e in executions if e["verdict"]["action"] == "deny"}
+    wanted = {f"{names['bad']}/payload": ["a b", "c"], f"{names['bad']}/script.sh": ["x"]}
+    for path, arguments in wanted.items():
+        require(denied.get(path) == [path, *arguments], f"arguments of the denied {path}: {denied}")
+    return f"{len(executions)} executions"

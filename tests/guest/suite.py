@@ -29,6 +29,7 @@ import cases_floor
 import cases_net
 import seq_daemon  # noqa: F401  registers its sequences
 import seq_folders  # noqa: F401  registers its sequences
+import seq_install  # noqa: F401  registers its sequences
 import seq_judge  # noqa: F401  registers its sequences
 import seq_protect  # noqa: F401  registers its sequences
 import seq_run  # noqa: F401  registers its sequences

@@ -187,6 +187,10 @@ pub struct Exec {
     /// For a script: the program that reads it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interpreter: Option<String>,
+    /// Of an execution that was denied: the arguments as the caller passed them. A hint, and no fact: the caller can have
+    /// changed them while the kernel decided, and nothing is decided by them. What runs has its arguments in `process`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

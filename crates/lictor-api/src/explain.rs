@@ -80,6 +80,7 @@ fn facts(event: &Event) -> Vec<Fact> {
     if let Some(exec) = &event.exec {
         add("sha256", exec.sha256.clone());
         add("interpreter", exec.interpreter.clone());
+        add("arguments, as passed", Some(exec.args.join(" ")));
     }
     if let Some(network) = &event.network {
         add("family", network.family.clone());

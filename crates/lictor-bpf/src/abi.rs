@@ -51,6 +51,8 @@ numbers! {
         PROCESS = 4 => "LICTOR_EV_PROCESS", MEMORY = 5 => "LICTOR_EV_MEMORY", PRIVILEGE = 6 => "LICTOR_EV_PRIVILEGE",
         SESSION_END = 7 => "LICTOR_EV_SESSION_END",
     }
+    /// `lictor_event.op` of an execution; 0 is a program
+    exec_op { SCRIPT = 1 => "LICTOR_EXEC_OP_SCRIPT", INTERPRETED = 2 => "LICTOR_EXEC_OP_INTERPRETED" }
     /// `lictor_event.op` of a file event
     file_op {
         READ = 1 => "LICTOR_FILE_READ", WRITE = 2 => "LICTOR_FILE_WRITE", CREATE = 3 => "LICTOR_FILE_CREATE",

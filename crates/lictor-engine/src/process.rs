@@ -23,6 +23,8 @@ pub struct ProcessFacts {
     pub session: u64,
     /// Who created it, who created that one, and so on, nearest first. Unlike `ppid` it stays when they exit.
     pub creators: Vec<u32>,
+    /// What it is about to run in an interpreter.
+    script: Option<Vec<u8>>,
 }
 
 /// Exited processes are kept for a while: events of their last moments, and of their children, come later.
@@ -48,7 +50,7 @@ impl ProcessTree {
             return;
         }
         let mut facts = match self.alive.get(&ppid) {
-            Some((_, parent)) if parent.session == session => parent.clone(),
+            Some((_, parent)) if parent.session == session => ProcessFacts { script: None, ..parent.clone() },
             _ => ProcessFacts::default(),
         };
         (facts.ppid, facts.uid, facts.gid, facts.session) = (ppid, uid, gid, session);
@@ -68,6 +70,21 @@ impl ProcessTree {
                 facts.cwd = cwd;
             }
         }
+    }
+
+    /// A script that a process is about to run in an interpreter.
+    pub fn script(&mut self, key: ProcessKey, path: Vec<u8>) {
+        if let Some((start, facts)) = self.alive.get_mut(&key.pid)
+            && *start == key.start_ns
+        {
+            facts.script = Some(path);
+        }
+    }
+
+    /// The script that [`ProcessTree::script`] told of, once.
+    pub fn take_script(&mut self, key: ProcessKey) -> Option<Vec<u8>> {
+        let (start, facts) = self.alive.get_mut(&key.pid)?;
+        if *start == key.start_ns { facts.script.take() } else { None }
     }
 
     pub fn exited(&mut self, key: ProcessKey) {

@@ -36,9 +36,17 @@ pub(crate) fn observe(
 ) -> Option<Event> {
     let key = ProcessKey { pid: raw.pid, start_ns: raw.start_ns };
     tree.seen(key, raw.session, raw.ppid, raw.uid, raw.gid);
+    if raw.kind == abi::kind::EXEC && raw.op == abi::exec_op::SCRIPT && !(raw.denied && raw.enforced) {
+        tree.script(key, raw.path.clone());
+        if !raw.denied {
+            return None;
+        }
+    }
+    let mut script = None;
     // By then the program is in place, whatever becomes of it.
     let late = matches!(raw.reason, why::VERDICT | why::TRACED | why::INTERNAL) && raw.judged != abi::judged::NOT;
     if raw.kind == abi::kind::EXEC && (!raw.denied || late) {
+        script = tree.take_script(key).filter(|_| raw.op == abi::exec_op::INTERPRETED);
         tree.executed(key, raw.path.clone(), raw.args.clone(), (!raw.path2.is_empty()).then(|| raw.path2.clone()));
     }
     let kind = match raw.kind {
@@ -57,9 +65,10 @@ pub(crate) fn observe(
     match kind {
         Kind::Exec => {
             event.exec = Some(Exec {
-                path: text(&raw.path),
+                path: text(script.as_ref().unwrap_or(&raw.path)),
                 sha256: hash(raw, context).map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
-                interpreter: None,
+                interpreter: script.as_ref().and_then(|_| text(&raw.path)),
+                args: if raw.denied { raw.args.iter().map(|arg| escape(arg)).collect() } else { Vec::new() },
             });
         }
         Kind::File => {
@@ -524,6 +533,37 @@ agents:
         let mut exec = raw(abi::kind::EXEC, 0, why::NOT_EXEC);
         exec.path = b"/tmp/x".to_vec();
         check(&exec, "coder.exec.allow", Some("p.yaml:4:20"), "/tmp/x");
+    }
+
+    #[test]
+    fn a_script_is_named_with_its_interpreter() {
+        let compiled = compiled();
+        let answers = RefCell::default();
+        let context = Context { session: "s-7".into(), agent: "coder", compiled: &compiled, answers: &answers };
+        let mut tree = ProcessTree::default();
+        let mut told = |op: u32, path: &[u8], reason: u32| {
+            let mut exec = raw(abi::kind::EXEC, op, reason);
+            (exec.path, exec.args) = (path.to_vec(), vec![b"sh".to_vec(), b"-c".to_vec()]);
+            observe(&exec, &mut tree, Some(&context), "t".into())
+        };
+        assert!(told(abi::exec_op::SCRIPT, b"/usr/bin/first", 0).is_none(), "the script alone is no event");
+        // Its interpreter was not there; then a program runs, and then another script.
+        let exec = told(0, b"/usr/bin/ls", 0).unwrap().exec.unwrap();
+        assert_eq!((exec.path.as_deref(), exec.interpreter), (Some("/usr/bin/ls"), None));
+        assert!(told(abi::exec_op::SCRIPT, b"/usr/bin/second", 0).is_none());
+        let event = told(abi::exec_op::INTERPRETED, b"/usr/bin/dash", 0).unwrap();
+        assert_eq!(event.process.exe.as_deref(), Some("/usr/bin/dash"));
+        let exec = event.exec.unwrap();
+        assert_eq!(
+            (exec.path.as_deref(), exec.interpreter.as_deref()),
+            (Some("/usr/bin/second"), Some("/usr/bin/dash"))
+        );
+        assert!(exec.args.is_empty(), "what runs has its arguments in `process`");
+        // Told of by nobody: what is not known is not invented.
+        let exec = told(abi::exec_op::INTERPRETED, b"/usr/bin/dash", 0).unwrap().exec.unwrap();
+        assert_eq!((exec.path.as_deref(), exec.interpreter), (Some("/usr/bin/dash"), None));
+        let exec = told(abi::exec_op::SCRIPT, b"/tmp/x", why::NOT_EXEC).unwrap().exec.unwrap();
+        assert_eq!((exec.path.as_deref(), exec.args), (Some("/tmp/x"), vec!["sh".to_owned(), "-c".to_owned()]));
     }
 
     #[test]

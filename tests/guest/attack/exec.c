@@ -11,7 +11,7 @@
 
 extern char **environ;
 
-static char *const payload_argv[] = {"payload", NULL};
+static char *payload_argv[] = {"payload", NULL};
 
 static void arm(void)
 {
@@ -26,6 +26,13 @@ static _Noreturn void execute(const char *path)
 }
 
 static void exec_path(char **a) { execute(a[0]); }
+
+// As another command of a multi-call program, which goes by its first argument.
+static void exec_as(char **a)
+{
+	payload_argv[0] = a[1];
+	execute(a[0]);
+}
 
 static void exec_relative(char **a)
 {
@@ -327,6 +334,7 @@ static void spoof_exe(char **a)
 
 const struct attack exec_attacks[] = {
 	{"exec", 1, exec_path, "PATH"},
+	{"exec-as", 2, exec_as, "PATH NAME: with NAME as its first argument"},
 	{"exec-relative", 2, exec_relative, "DIR NAME"},
 	{"exec-symlink", 2, exec_symlink, "PATH DIR"},
 	{"exec-hardlink", 2, exec_hardlink, "PATH DIR"},

@@ -13,6 +13,13 @@
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
 
+// Makes an overlay copy a file up from below, and reads the copy.
+static void read_copied_up(char **a)
+{
+	must(chmod(a[0], 0640), "chmod");
+	show_path(a[0]);
+}
+
 static void read_path(char **a) { show_path(a[0]); }
 
 static void read_symlink(char **a)
@@ -255,5 +262,6 @@ const struct attack file_attacks[] = {
 	{"read-spoofed", 1, read_spoofed, "PATH: with the name of another program"},
 	{"read-ia32", 1, read_ia32, "PATH: open by int 0x80"},
 	{"read-race", 3, read_race, "HARMLESS PATH DIR: a link swapped while it is opened"},
+	{"read-copied-up", 1, read_copied_up, "PATH: on an overlay"},
 	{0},
 };

@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 #include <sys/sysmacros.h>
 #include <sys/time.h>
+#include <sys/utsname.h>
 #include <time.h>
 
 // glibc's <sys/mount.h> and <linux/mount.h> do not go together on every release: these three are all that is needed.
@@ -268,6 +269,55 @@ static void mount_overlay(char **a)
 	show_path(join(merged, a[2]));
 }
 
+// A file system that a program of one's own serves, and that may answer each read differently.
+static void mount_fuse(char **a)
+{
+	int device = open("/dev/fuse", O_RDWR);
+	if (device < 0 && (errno == ENOENT || errno == ENODEV))
+		untried("this kernel has no FUSE");
+	must(device, "open /dev/fuse");
+	char options[96];
+	snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0", device);
+	must(mount("attack", a[0], "fuse", 0, options), "mount fuse");
+	umount2(a[0], LAZY_UNMOUNT);
+	done("mount fuse");
+}
+
+// An interpreter for every program that begins with some bytes, run by the kernel for everybody.
+static void register_format(char **a)
+{
+	static const char format[] = ":lictor-attack:M::\\x7fATTACK::/bin/true:";
+	int fd = must(open(join(a[0], "register"), O_WRONLY), "open register");
+	must(write(fd, format, sizeof format - 1), "register a format");
+	fd = must(open(join(a[0], "lictor-attack"), O_WRONLY), "open the format");
+	must(write(fd, "-1", 2), "take the format back");
+	done("registered");
+}
+
+// Executes a file of a format that the kernel does not know, for which it asks for the module `binfmt-0403`.
+static void autoload(char **a)
+{
+	struct utsname system;
+	int major = 0, minor = 0;
+	uname(&system);
+	sscanf(system.release, "%d.%d", &major, &minor);
+	if (major > 6 || (major == 6 && minor >= 14))
+		untried("since 6.14 the kernel asks for no module here");
+	char *loaded, *program = join(a[1], "odd-program");
+	must(asprintf(&loaded, "/sys/module/%s", a[0]), "asprintf");
+	int fd = must(open(program, O_WRONLY | O_CREAT | O_TRUNC, 0755), "create");
+	must(write(fd, "\1\2\3\4\5\6\7\10", 8), "write");
+	close(fd);
+	execl(program, program, (char *)NULL);
+	if (errno != ENOEXEC)
+		fail("exec of an unknown format");
+	if (access(loaded, F_OK) == 0)
+		done("the kernel loaded %s", a[0]);
+	// The caller of execve is not told why there was no module; that the request was denied is in the record.
+	errno = EPERM;
+	fail("loading a module by itself");
+}
+
 static void unmount(char **a)
 {
 	must(umount2(a[0], LAZY_UNMOUNT), "umount2");
@@ -380,6 +430,9 @@ const struct attack kernel_attacks[] = {
 	{"mount-clone", 2, mount_clone, "FROM TO: open_tree, move_mount"},
 	{"remount", 1, mount_remount, "DIR"},
 	{"mount-overlay", 3, mount_overlay, "LOWER SCRATCH NAME: read NAME through an overlay"},
+	{"mount-fuse", 1, mount_fuse, "DIR"},
+	{"binfmt", 1, register_format, "DIR: of binfmt_misc"},
+	{"autoload", 2, autoload, "MODULE DIR: that the kernel loads for `binfmt-0403`"},
 	{"umount", 1, unmount, "DIR"},
 	{"pivot-root", 1, pivot, "DIR"},
 	{"mountns", 0, new_mounts, ""},

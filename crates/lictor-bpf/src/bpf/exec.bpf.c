@@ -34,6 +34,19 @@ static __always_inline int judged(struct subject *s, struct access *a, struct fi
 	return !quickly_allowed(s, a, file->f_path.dentry, file->f_path.mnt) && judge(s, a);
 }
 
+/* The outermost script is told of also when it may run: at sched_process_exec only its last interpreter is left. */
+static __always_inline void name_script(struct access *a, struct linux_binprm *bprm)
+{
+	char head[2] = {};
+
+	if (bprm->interp != bprm->filename || bpf_core_read(head, sizeof(head), &bprm->buf))
+		return;
+	if (head[0] == '#' && head[1] == '!') {
+		a->op = LICTOR_EXEC_OP_SCRIPT;
+		a->flags &= ~ACCESS_SILENT;
+	}
+}
+
 /* An allowed execution is reported at sched_process_exec, when its arguments are final. */
 SEC("lsm/bprm_check_security")
 int BPF_PROG(lictor_bprm_check, struct linux_binprm *bprm)
@@ -46,6 +59,7 @@ int BPF_PROG(lictor_bprm_check, struct linux_binprm *bprm)
 		return 0; /* lictor_bprm_check_hashed's */
 	struct access a = {};
 	exec_access(&a, bprm->file, NEED_EXEC, LICTOR_EV_EXEC, 0);
+	name_script(&a, bprm);
 	/* undecided: deny. Refused until somebody has judged this object; its arguments are looked at when it runs. */
 	if ((s.flags & LICTOR_UNDECIDED_DENY) && (s.flags & LICTOR_JUDGED)) {
 		a.object = object_print((u64)bprm->file);
@@ -85,6 +99,7 @@ int BPF_PROG(lictor_bprm_check_hashed, struct linux_binprm *bprm)
 	}
 	struct access a = {};
 	exec_access(&a, bprm->file, NEED_EXEC, LICTOR_EV_EXEC, 0);
+	name_script(&a, bprm);
 	a.flags |= ACCESS_HASHED;
 	a.hash_rights = rights;
 	return VERDICT(judge(&s, &a));
@@ -224,6 +239,7 @@ int BPF_PROG(lictor_exec, struct task_struct *task, int old_pid, struct linux_bi
 		__builtin_memset(e, 0, sizeof(*e));
 		event_subject(e, &s);
 		e->kind = LICTOR_EV_EXEC;
+		e->op = bprm->interp != bprm->filename ? LICTOR_EXEC_OP_INTERPRETED : 0;
 		e->enforced = s.flags & LICTOR_ENFORCE ? 1 : 0;
 		e->rights = exe.accept;
 		e->path_off = pos - head;

@@ -260,6 +260,60 @@ static __always_inline bool every_time(struct subject *s, struct access *a)
 	return !(a->flags & ACCESS_QUIET) && (!(a->flags & ACCESS_OPEN) || (s->flags & LICTOR_REPORT_READS));
 }
 
+/*
+ * For the report of an execution that is denied: the arguments as the caller passed them, read from its memory, into the
+ * buffer behind the path. The new image never existed, so there are no others. The caller can have changed them in the
+ * meantime: nothing is decided by them. Returns their length, in the lowest bit whether some are left out.
+ */
+#ifdef __TARGET_ARCH_x86
+#define CALL_NUMBER(regs) ((regs)->orig_ax)
+#define CALL_SECOND(regs) ((regs)->si)
+#define CALL_THIRD(regs) ((regs)->dx)
+#define CALL_EXECVE 59
+#define CALL_EXECVEAT 322
+#else
+#define CALL_NUMBER(regs) ((regs)->syscallno)
+#define CALL_SECOND(regs) ((regs)->regs[1])
+#define CALL_THIRD(regs) ((regs)->regs[2])
+#define CALL_EXECVE 221
+#define CALL_EXECVEAT 281
+#endif
+#define PASSED_ARGS_MOST 128
+__noinline u32 passed_args(u32 slot)
+{
+	struct lictor_scratch *buf = scratch_at(slot);
+	struct pt_regs___call *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	u64 argv = 0;
+	u32 pos = 0;
+
+	if (!buf || !regs)
+		return 0;
+	u64 call = CALL_NUMBER(regs);
+	if (call == CALL_EXECVE)
+		argv = CALL_SECOND(regs);
+	else if (call == CALL_EXECVEAT)
+		argv = CALL_THIRD(regs);
+	else
+		return 0; /* a 32-bit caller: its pointers have another size */
+	for (u32 i = 0; i < PASSED_ARGS_MOST; i++) {
+		u64 arg = 0;
+		if (bpf_probe_read_user(&arg, sizeof(arg), (void *)(argv + i * sizeof(arg))))
+			return pos << 1 | 1;
+		if (!arg)
+			return pos << 1;
+		if (pos >= LICTOR_ARGS_MAX)
+			return pos << 1 | 1;
+		u32 room = LICTOR_ARGS_MAX - pos;
+		long got = bpf_probe_read_user_str(&buf->data[LICTOR_SCRATCH_TOP + pos], room, (void *)arg);
+		if (got <= 0 || got > room)
+			return pos << 1 | 1;
+		pos += got;
+		if (got == room)
+			return pos << 1 | 1; /* it filled the rest: it may be longer */
+	}
+	return pos << 1 | 1;
+}
+
 /* No buffer to write the path in: denied, and said. */
 static __noinline int deny_unjudged(struct subject *s, struct access *a)
 {
@@ -494,12 +548,21 @@ __noinline int judge(struct subject *s, struct access *a)
 		e->path_len = (a->dentry2 ? end : tail) - pos;
 		e->path2_len = a->dentry2 ? LICTOR_SCRATCH_TOP - end : 0;
 		u32 size = total_end - head;
-		e->size = size;
 		e->latency_ns = bpf_ktime_get_ns() - s->began;
+		if (reason && a->kind == LICTOR_EV_EXEC) {
+			u32 passed = passed_args(slot);
+			u32 length = passed >> 1;
+			if (length > LICTOR_ARGS_MAX)
+				length = LICTOR_ARGS_MAX;
+			e->args_len = length;
+			e->detail = length + (passed & 1);
+			size += length;
+		}
+		e->size = size;
 		session_count(s, reason != 0);
 		count(LICTOR_COUNT_EVENTS);
-		if (size > LICTOR_SCRATCH_TOP)
-			size = LICTOR_SCRATCH_TOP;
+		if (size > LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX)
+			size = LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX;
 		long lost = reason ? bpf_ringbuf_output(&denials, e, size, WAKE(denials))
 				   : bpf_ringbuf_output(&events, e, size, WAKE(events));
 		if (lost)

@@ -135,6 +135,8 @@ struct task_struct {
 struct linux_binprm {
 	struct file *file;
 	const char *filename;
+	const char *interp; /* not `filename` any more when a format handed the execution on */
+	char buf[256];
 };
 struct vm_area_struct {
 	struct file *vm_file;
@@ -217,6 +219,18 @@ struct bpf_iter__task_file {
 		struct file *file;
 	};
 };
+
+/* What a system call was called with: the flavour keeps clear of the header's struct of this name. */
+#ifdef __TARGET_ARCH_x86
+struct pt_regs___call {
+	unsigned long si, dx, orig_ax;
+};
+#else
+struct pt_regs___call {
+	u64 regs[31];
+	s32 syscallno;
+};
+#endif
 
 #pragma clang attribute pop
 

@@ -104,6 +104,8 @@
 #define LICTOR_NET_LISTEN 3
 #define LICTOR_NET_ACCEPT 4
 #define LICTOR_NET_SOCKET 5
+#define LICTOR_EXEC_OP_SCRIPT 1      /* the script itself, before its interpreter is looked at */
+#define LICTOR_EXEC_OP_INTERPRETED 2 /* runs in an interpreter; the script was told of before */
 #define LICTOR_PROC_FORK 1
 #define LICTOR_PROC_EXIT 2
 #define LICTOR_PROC_SIGNAL 3

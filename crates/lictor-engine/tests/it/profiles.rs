@@ -94,7 +94,7 @@ fn work_is_permitted() {
     for address in ["127.0.0.1", "93.184.215.14", "2606:4700::1111", "169.254.169.253"] {
         assert!(c.decide_connect(address.parse().unwrap(), 443, Protocol::Tcp).is_allowed(), "{address}");
     }
-    assert!(c.decide_connect("169.254.169.254".parse().unwrap(), 53, Protocol::Udp).is_allowed(), "a name server");
+    assert!(c.decide_connect("169.254.169.253".parse().unwrap(), 53, Protocol::Udp).is_allowed(), "a name server");
     assert!(c.decide_listen("0.0.0.0".parse().unwrap(), 8000, Protocol::Tcp).is_allowed());
     for socket in [
         "/tmp/pymp-x/listener-y",
@@ -185,8 +185,11 @@ fn theft_is_denied() {
         assert!(!c.decide_file(Access::Write, path.as_bytes()).is_allowed(), "{path}");
     }
     for address in ["169.254.169.254", "::ffff:169.254.169.254", "169.254.170.2", "100.100.100.200", "fd00:ec2::254"] {
-        assert!(!c.decide_connect(address.parse().unwrap(), 80, Protocol::Tcp).is_allowed(), "{address}");
+        for (port, protocol) in [(80, Protocol::Tcp), (53, Protocol::Tcp), (8080, Protocol::Tcp)] {
+            assert!(!c.decide_connect(address.parse().unwrap(), port, protocol).is_allowed(), "{address}:{port}");
+        }
     }
+    assert!(!c.decide_connect("169.254.169.254".parse().unwrap(), 53, Protocol::Udp).is_allowed());
     assert!(!c.decide_connect("127.0.0.1".parse().unwrap(), 2375, Protocol::Tcp).is_allowed());
     for socket in [
         "/run/docker.sock",
@@ -200,6 +203,10 @@ fn theft_is_denied() {
         "/tmp/ssh-XXabc/agent.7",
         "/home/u/.gnupg/S.gpg-agent",
         "/tmp/tmux-1000/default",
+        "/tmp/gpg-Ab12/S.gpg-agent",
+        "/tmp/nvim.u/x1/nvim.12.0",
+        "/tmp/podman-run-1000/podman/podman.sock",
+        "/tmp/Alacritty-:0-12.sock",
         "/tmp/.X11-unix/X0",
         "@/tmp/.X11-unix/X0",
         "/run/lictor/control.sock",
