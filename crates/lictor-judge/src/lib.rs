@@ -3,7 +3,8 @@
 //! (`rules`), a small local model (`classifier`), a language model (`llm`). `pipeline` is the order.
 //!
 //! Reads no event source and has no effect of its own: a [`Case`] goes in, a [`Judgement`] comes out; `lictord` acts on
-//! it, `lictor judge` prints it.
+//! it, `lictor judge` prints it. `stage` runs one tier so that it cannot hang or crash whoever asks; only `rules::store`
+//! and what changes rule files touch the file system.
 
 mod case;
 pub mod counters;

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Rules and pipeline as whoever uses this crate sees them.
+
+mod conditions;
+mod evaluation;
+mod files;
+mod pipeline;
+mod reference;
+mod store;
+mod verdicts;
+
+use lictor_api::event::Event;
+use lictor_judge::rules::{RuleSet, parse};
+
+/// A set from one file.
+#[track_caller]
+fn set(text: &str) -> RuleSet {
+    match parse(&[("r.yaml".to_owned(), text.as_bytes().to_vec())]) {
+        Ok(set) => set,
+        Err(problems) => panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+    }
+}
+
+/// The problems of one file, each as a line.
+fn problems(text: &[u8]) -> Vec<String> {
+    match parse(&[("r.yaml".to_owned(), text.to_vec())]) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// A rule in a file of its own, for executions.
+fn rule(id: &str, action: &str, condition: &str) -> String {
+    format!(
+        "  - id: {id}\n    description: about {id}\n    severity: high\n    kinds: [exec]\n    condition: {}\n    action: {action}\n",
+        serde_json::to_string(condition).unwrap()
+    )
+}
+
+fn file(rules: &[String]) -> String {
+    format!("version: 1\nrules:\n{}", rules.concat())
+}
+
+fn event(json: &str) -> Event {
+    serde_json::from_str(json).unwrap()
+}
