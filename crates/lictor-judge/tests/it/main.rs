@@ -6,6 +6,7 @@ mod evaluation;
 mod files;
 mod pipeline;
 mod reference;
+mod rule_pack;
 mod store;
 mod verdicts;
 

@@ -4,8 +4,6 @@
 //! `LICTOR_UPDATE_RULES=1` writes the table of `rules/README.md` anew. Recorded attacks are judged where
 //! `LICTOR_SHARED_DATA`, or `../shared/data` beside the checkout, holds `attacks/atomics.jsonl`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
@@ -224,7 +222,7 @@ fn the_table_of_the_readme_is_the_pack() {
         fs::write(&path, &current).unwrap();
         return;
     }
-    let hint = "run `LICTOR_UPDATE_RULES=1 cargo test -p lictor-judge --test rule_pack` and commit rules/README.md";
+    let hint = "run `LICTOR_UPDATE_RULES=1 cargo test -p lictor-judge rule_pack` and commit rules/README.md";
     assert!(readme == current, "{hint}");
 }
 
