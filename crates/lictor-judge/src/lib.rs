@@ -7,6 +7,7 @@
 //! and what changes rule files touch the file system.
 
 mod case;
+mod contain;
 pub mod counters;
 pub mod pipeline;
 pub mod rules;
@@ -14,6 +15,7 @@ mod stage;
 mod tier;
 
 pub use case::{Basis, Case};
+pub use contain::abort_on_other_panics;
 pub use pipeline::{Asked, DefaultAction, Judgement, OutOfOrder, Pipeline};
 pub use stage::{Limits, Stage};
 pub use tier::{Answer, Failure, Finding, Judge, Outcome};

@@ -135,7 +135,9 @@ impl RuleStore {
 
     /// Whether rules were in force before, so that a directory that is not there is one that was lost.
     fn is_missed(&self) -> bool {
-        self.status.rules > 0 || self.copied().is_some_and(|copy| copy.is_ok_and(|copy| !copy.files.is_empty()))
+        // A copy that cannot be read was one of something.
+        let copied = || self.copied().is_some_and(|copy| copy.map_or(true, |copy| !copy.files.is_empty()));
+        self.status.rules > 0 || copied()
     }
 
     /// The last good set, when there is a copy.

@@ -36,7 +36,7 @@ fn of_the_file() {
     assert_eq!(found.len(), 2, "{found:#?}");
     assert!(found[0].starts_with("r.yaml:1:1: `rules` is missing"), "{found:#?}");
     assert!(found[1].starts_with("r.yaml:2:1: unknown key `rule` in the file: did you mean `rules`?"), "{found:#?}");
-    one("version: 1\nrules:\n  - id: [\n", "4:1", "");
+    one("version: 1\nrules:\n  - id: [\n", "3:9", "unclosed bracket");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn of_keys_and_types() {
     one(&GOOD.replace("[exec]", "[exec, exec]"), "6:19", "twice");
     one(&GOOD.replace("deny", "block"), "8:13", "`action` must be allow or deny or alert or escalate, not `block`");
     one(&GOOD.replace("process.exe == '/bin/a'", "7"), "7:16", "`condition` must be text, not a number");
-    one(&GOOD.replace("process.exe == '/bin/a'", "''"), "7:16", "the condition is empty");
+    one(&GOOD.replace("process.exe == '/bin/a'", "''"), "7:17", "the condition is empty");
     one(&format!("{GOOD}    state: on\n"), "9:12", "`state` must be draft or testing or active");
     one(&format!("{GOOD}    tags: T1059\n"), "9:11", "`tags` must be a list, not text");
     one(&format!("{GOOD}    tags: [1]\n"), "9:12", "`tags` must be text, not a number: put it in quotes");

@@ -197,7 +197,11 @@ fn a_tier_that_hangs_is_abandoned_replaced_and_bounded() {
         pipeline.judge(&case()).action == Action::Allow
     });
     assert!(recovered);
-    assert_eq!(pipeline.stuck(), [(Tier::Classifier, 0)]);
+    let all_back = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        pipeline.stuck() == [(Tier::Classifier, 0)]
+    });
+    assert!(all_back);
     let counts = &pipeline.counts()[0].1;
     assert_eq!(counts.late, 4);
     assert!(counts.unavailable >= 1 && counts.allowed >= 1);
