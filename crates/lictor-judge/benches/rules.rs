@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p lictor-judge --bench rules`, with `LICTOR_BENCH_RULES=DIR` for other rules than the ones made here.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a benchmark without its input ends")]
+
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};

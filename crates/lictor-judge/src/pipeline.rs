@@ -161,6 +161,7 @@ impl Pipeline {
         let mut basis = Basis::Object;
         let mut escalated = false;
         let mut in_doubt = false;
+        let mut unheard = false;
         // An answer that lets the execution go on unless a later tier objects.
         let mut cleared: Option<(Tier, Option<Finding>)> = None;
 
@@ -180,10 +181,10 @@ impl Pipeline {
                 Ok(answer) => answer,
                 Err(failure) => {
                     asked.push(Asked { tier, took, failure: Some(failure) });
-                    // Asked for more scrutiny and not got it: what was cleared is undecided again.
-                    if tier != Tier::Rules {
-                        cleared = cleared.filter(|_| !escalated);
-                    }
+                    // Nobody knows what the rules would have said, so nothing after them clears it.
+                    unheard |= tier == Tier::Rules;
+                    // More scrutiny was wanted and not to be had: what was cleared is undecided again.
+                    cleared = cleared.filter(|_| !escalated);
                     continue;
                 }
             };
@@ -201,7 +202,8 @@ impl Pipeline {
                     return self.settled(Action::Allow, tier, first, findings, basis, asked, begin);
                 }
                 // It may be wrong, and it may have been talked to: it does not free what is to be decided.
-                Outcome::Allow if tier == Tier::Llm => cleared = None,
+                Outcome::Allow | Outcome::Pass | Outcome::Escalate if tier == Tier::Llm => cleared = None,
+                Outcome::Allow if unheard => {}
                 Outcome::Allow => cleared = Some((tier, first)),
                 Outcome::Pass => in_doubt |= tier == Tier::Classifier,
                 Outcome::Escalate => escalated = true,

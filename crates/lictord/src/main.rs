@@ -35,6 +35,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    lictor_judge::abort_on_other_panics();
     let mut raw = std::env::args_os().skip(1);
     if raw.next().is_some_and(|first| first == lictord::CANARY_ARGUMENT) {
         return lictord::canary(&PathBuf::from(raw.next().unwrap_or_default()));

@@ -17,9 +17,24 @@ const MAX_REGEX: usize = 10 << 20;
 /// every expression of a set reach this.
 const MAX_STATES: usize = 512 << 10;
 
+/// What the parser takes apart when it is written like this, and leaves a call otherwise.
+const MACROS: [(&str, &str); 7] = [
+    ("has", "has(process.parent)"),
+    ("exists", "list.exists(x, ...)"),
+    ("all", "list.all(x, ...)"),
+    ("exists_one", "list.exists_one(x, ...)"),
+    ("existsOne", "list.existsOne(x, ...)"),
+    ("map", "list.map(x, ...)"),
+    ("filter", "list.filter(x, ...)"),
+];
+
 pub(crate) fn call(checker: &mut Checker<'_>, call: &CallExpr, at: usize) -> Option<Typed> {
     let name = call.func_name.as_str();
     let name_at = checker.name_before(at);
+    if let Some((_, form)) = MACROS.iter().find(|(known, _)| *known == name) {
+        // Its variable means nothing outside of it, so that what stands inside is not looked at.
+        return checker.fail(name_at, format!("`{name}` is called as `{form}`"));
+    }
     let target = call.target.as_deref().map(|target| checker.expression(target));
     let arguments: Vec<_> = call.args.iter().map(|argument| checker.expression(argument)).collect();
     let named: Vec<&Function> = FUNCTIONS.iter().filter(|function| function.name == name).collect();
@@ -61,15 +76,7 @@ pub(crate) fn call(checker: &mut Checker<'_>, call: &CallExpr, at: usize) -> Opt
 
 fn unknown(checker: &mut Checker<'_>, call: &CallExpr, at: usize) -> Option<Typed> {
     let name = call.func_name.as_str();
-    let macros = ["exists", "all", "exists_one", "map", "filter", "has"];
-    if macros.contains(&name) || name == "existsOne" {
-        let form = match name {
-            "has" => "has(process.parent)".to_owned(),
-            _ => format!("list.{name}(x, ...)"),
-        };
-        return checker.fail(at, format!("`{name}` is called as `{form}`"));
-    }
-    let known: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).chain(macros).collect();
+    let known: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).chain(MACROS.map(|(name, _)| name)).collect();
     checker.fail(at, format!("there is no function `{name}`{}", hint(name, &known)))
 }
 

@@ -63,13 +63,13 @@ pub(crate) struct Search {
 
 #[derive(Debug)]
 enum What {
-    Literal(Finder<'static>),
+    Literal(Box<Finder<'static>>),
     Regex(Regex),
 }
 
 impl Search {
     pub(crate) fn literal(literal: &str) -> Search {
-        Search { what: What::Literal(Finder::new(literal.as_bytes()).into_owned()), number: None }
+        Search { what: What::Literal(Box::new(Finder::new(literal.as_bytes()).into_owned())), number: None }
     }
 
     pub(crate) fn regex(regex: Regex) -> Search {

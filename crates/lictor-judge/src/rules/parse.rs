@@ -249,7 +249,7 @@ impl Reader {
             }
             kinds.push(kind);
         }
-        Some(kinds)
+        (!kinds.is_empty()).then_some(kinds)
     }
 
     fn condition(

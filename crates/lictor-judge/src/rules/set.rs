@@ -2,7 +2,6 @@
 //! Rules that are ready, and what they say of one event.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use lictor_api::event::{Event, Kind, Severity};
@@ -13,6 +12,7 @@ use super::eval::{self, Facts, Fault};
 use super::index::Index;
 use super::trial::Trial;
 use crate::case::Basis;
+use crate::contain::contain;
 
 /// How far a rule has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -109,7 +109,7 @@ impl Rule {
     pub(crate) fn holds_of(&self, facts: &Facts<'_>) -> Result<bool, Fault> {
         // The checked code cannot reach a panic that we know of; if one is left, it is this rule's failure and not
         // the end of whoever judges.
-        catch_unwind(AssertUnwindSafe(|| eval::holds(&self.code, facts))).unwrap_or(Err(Fault::Broken))
+        contain(|| eval::holds(&self.code, facts)).unwrap_or(Err(Fault::Broken))
     }
 }
 

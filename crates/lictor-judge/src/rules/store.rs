@@ -135,7 +135,25 @@ impl RuleStore {
 
     /// Whether rules were in force before, so that a directory that is not there is one that was lost.
     fn is_missed(&self) -> bool {
-        self.status.rules > 0 || self.last_good.exists()
+        // A copy that cannot be read was one of something.
+        let copied = || self.copied().is_some_and(|copy| copy.map_or(true, |copy| !copy.files.is_empty()));
+        self.status.rules > 0 || copied()
+    }
+
+    /// The last good set, when there is a copy.
+    fn copied(&self) -> Option<Result<Copy, Problem>> {
+        let bad =
+            |error: String| files::problem(&self.last_good, format!("the last good rules cannot be read: {error}"));
+        let bytes = match std::fs::read(&self.last_good) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            Err(error) => return Some(Err(bad(error.to_string()))),
+        };
+        Some(match serde_json::from_slice::<Copy>(&bytes) {
+            Ok(copy) if copy.version == 1 => Ok(copy),
+            Ok(copy) => Err(bad(format!("version {} is not known", copy.version))),
+            Err(error) => Err(bad(error.to_string())),
+        })
     }
 
     fn keep(&self, files: Vec<(String, Vec<u8>)>) -> Result<(), Problem> {
@@ -149,24 +167,10 @@ impl RuleStore {
 
     /// Puts the last good set into force when the directory gives none at the start.
     fn restore(&mut self) {
-        let bytes = match std::fs::read(&self.last_good) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
-            Err(error) => {
-                let problem = files::problem(&self.last_good, format!("cannot be read: {error}"));
-                return self.status.problems.push(problem);
-            }
-        };
-        let copy = serde_json::from_slice::<Copy>(&bytes).map_err(|error| error.to_string());
-        let copy = copy.and_then(|copy| {
-            if copy.version == 1 { Ok(copy) } else { Err(format!("version {} is not known", copy.version)) }
-        });
-        let files = match copy {
-            Ok(copy) => copy.files.into_iter().map(|file| (file.name, file.text.into_bytes())).collect::<Vec<_>>(),
-            Err(error) => {
-                let problem = files::problem(&self.last_good, format!("the last good rules cannot be read: {error}"));
-                return self.status.problems.push(problem);
-            }
+        let files: Vec<(String, Vec<u8>)> = match self.copied() {
+            None => return,
+            Some(Ok(copy)) => copy.files.into_iter().map(|file| (file.name, file.text.into_bytes())).collect(),
+            Some(Err(problem)) => return self.status.problems.push(problem),
         };
         match parse(&files) {
             Ok(set) => {

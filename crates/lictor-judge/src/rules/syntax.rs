@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Text to a syntax tree, with the `cel` crate's parser held to our limits.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, SourceInfo};
 use cel::parser::Parser;
+
+use crate::contain::contain;
 
 use super::check::{MAX_CONDITION, MAX_DEPTH, Mistake};
 
@@ -39,7 +39,7 @@ pub(crate) fn parse(source: &str) -> Result<(IdedExpr, SourceInfo), Vec<Mistake>
     }
     let depth = u16::try_from(MAX_DEPTH).unwrap_or(u16::MAX);
     let parser = Parser::new().max_recursion_depth(depth).error_recovery_limit(1);
-    let parsed = catch_unwind(AssertUnwindSafe(|| parser.parse_with_source_info(source)));
+    let parsed = contain(|| parser.parse_with_source_info(source));
     match parsed {
         Ok(Ok((tree, _))) if depth_of(&tree) > MAX_DEPTH => Err(mistake(0, too_deep())),
         Ok(Ok(parsed)) => Ok(parsed),
@@ -118,6 +118,9 @@ fn message(raw: &str) -> String {
         if let Some(rest) = text.strip_prefix(start) {
             return quoted(rest);
         }
+    }
+    if let Some((missing, before)) = text.strip_prefix("missing ").and_then(|rest| rest.split_once(" at ")) {
+        return format!("{}: `{}` is missing", quoted(before), missing.trim_matches('\''));
     }
     if let Some(rest) = text.strip_prefix("token recognition error at: ") {
         let word = rest.trim_matches('\'');

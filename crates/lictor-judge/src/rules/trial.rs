@@ -167,11 +167,11 @@ fn object(node: &Node, prefix: &str, problems: &mut Vec<Problem>) -> Option<Map<
             },
             (Some(Get::Object(_) | Get::Parent), _) => object(value, &path, problems).map(Json::Object),
         };
-        if let (Some(Get::Text(field)), Some(Json::String(word))) = (field, &json) {
-            if let Some(words) = field.words().filter(|words| !words.contains(&word.as_str())) {
-                let message = format!("`{path}` is never `{}`{}", word.escape_debug(), hint(word, &words));
-                problems.push(value.at.problem(message));
-            }
+        if let (Some(Get::Text(field)), Some(Json::String(word))) = (field, &json)
+            && let Some(words) = field.words().filter(|words| !words.contains(&word.as_str()))
+        {
+            let message = format!("`{path}` is never `{}`{}", word.escape_debug(), hint(word, &words));
+            problems.push(value.at.problem(message));
         }
         if let Some(json) = json {
             out.insert(name.clone(), json);
