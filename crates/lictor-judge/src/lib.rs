@@ -6,6 +6,7 @@
 //! it, `lictor judge` prints it.
 
 mod case;
+pub mod classifier;
 mod tier;
 
 pub use case::{Basis, Case};
