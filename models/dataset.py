@@ -45,6 +45,7 @@ class Rows:
     hashed: sparse.csr_matrix
     window_row: np.ndarray
     cluster: np.ndarray
+    names: list
 
     def column(self, name, default=""):
         return np.array([row.get(name, default) for row in self.rows], dtype=object)
@@ -143,4 +144,4 @@ def clusters(rows, permutations=64, bands=16, threshold=0.7):
 def load(data: Path, recorded: Path | None, program: Path):
     rows = load_rows(data, recorded)
     dense, hashed, window_row, shape = featurize(rows, program)
-    return Rows(rows, dense, hashed, window_row, clusters(rows)), shape
+    return Rows(rows, dense, hashed, window_row, clusters(rows), shape["names"]), shape

@@ -54,9 +54,8 @@ def tree_attributes(booster):
 def graph(parts, dense, sparse, metadata):
     """The model file's bytes.
 
-    `parts`: `hashed` f32[sparse], `dense` f32[D], `bias`, `linear_weight`; `trees` (a booster), `tree_weight`; optional
-    `bag` with `embedding` [sparse, H], `dense` [D, H], `bias` [H], `out` [H], `weight`; `scale` and `offset` of the
-    final logistic function.
+    `parts`: `hashed` f32[sparse], `dense` f32[D], `bias`, `linear_weight`; `trees` (a booster), `tree_weight`;
+    `scale` and `offset` of the final logistic function.
     """
     constants, nodes, terms = [], [], []
 
@@ -69,7 +68,6 @@ def graph(parts, dense, sparse, metadata):
         return output
 
     constant("one", np.array([1], dtype=np.int64))
-    constant("last", np.array([-1], dtype=np.int64))
 
     table = np.concatenate([parts["hashed"], [0.0]]).astype(np.float32)
     node("Gather", [constant("hashed_weight", table), "index"], "hashed_gathered", axis=0)
@@ -81,27 +79,9 @@ def graph(parts, dense, sparse, metadata):
     terms.append("linear")
     offset = parts["scale"] * parts["linear_weight"] * parts["bias"] + parts["offset"]
 
-    if parts.get("trees") is not None:
-        node("TreeEnsembleRegressor", ["dense"], "trees_sum", domain="ai.onnx.ml", n_targets=1, aggregate_function="SUM", post_transform="NONE", **tree_attributes(parts["trees"]))
-        node("Mul", ["trees_sum", constant("trees_scale", np.float32(parts["tree_weight"] * parts["scale"]))], "trees")
-        terms.append("trees")
-
-    if parts.get("bag") is not None:
-        bag = parts["bag"]
-        hidden = bag["embedding"].shape[1]
-        padded = np.concatenate([bag["embedding"], np.zeros((1, hidden))]).astype(np.float32)
-        node("Gather", [constant("bag_embedding", padded), "index"], "bag_gathered", axis=0)
-        node("Unsqueeze", ["value", "last"], "bag_value")
-        node("Mul", ["bag_gathered", "bag_value"], "bag_terms")
-        node("ReduceSum", ["bag_terms", "one"], "bag_sum", keepdims=0)
-        node("MatMul", ["dense", constant("bag_dense", bag["dense"].astype(np.float32))], "bag_dense_sum")
-        node("Add", ["bag_sum", "bag_dense_sum"], "bag_both")
-        node("Add", ["bag_both", constant("bag_bias", bag["bias"].astype(np.float32))], "bag_biased")
-        node("Relu", ["bag_biased"], "bag_active")
-        node("MatMul", ["bag_active", constant("bag_out", bag["out"].astype(np.float32)[:, None])], "bag_logit")
-        node("Mul", ["bag_logit", constant("bag_scale", np.float32(bag["weight"] * parts["scale"]))], "bag")
-        terms.append("bag")
-        offset += parts["scale"] * bag["weight"] * bag["out_bias"]
+    node("TreeEnsembleRegressor", ["dense"], "trees_sum", domain="ai.onnx.ml", n_targets=1, aggregate_function="SUM", post_transform="NONE", **tree_attributes(parts["trees"]))
+    node("Mul", ["trees_sum", constant("trees_scale", np.float32(parts["tree_weight"] * parts["scale"]))], "trees")
+    terms.append("trees")
 
     node("Sum", terms, "weighted")
     node("Add", ["weighted", constant("offset", np.float32(offset))], "logit")

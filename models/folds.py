@@ -3,9 +3,10 @@
 
 import numpy as np
 
-from dataset import BENIGN_FOLDS, MALICIOUS_FOLDS
+from dataset import AGENTS, BENIGN_FOLDS, MALICIOUS_FOLDS
 
 ATOMICS = "redcanaryco/atomic-red-team"
+EASY = ["recorded/exec", "recorded/build"]
 
 
 def source_folds(problem):
@@ -52,6 +53,10 @@ def held_out_scores(problem, model, folds, among=None):
 
 
 def threshold_for(problem, scores, rate):
-    """The score that a share `rate` of the benign rows with a score is above."""
-    benign = scores[(problem.label == 0) & ~np.isnan(scores)]
-    return float(np.quantile(benign, 1 - rate, method="higher"))
+    """The score that at most a share `rate` of the held-out benign rows is above, and of coding agents' commands too.
+
+    Single executions that we recorded do not count: they are easy, and would lower it.
+    """
+    benign = (problem.label == 0) & ~np.isnan(scores) & ~np.isin(problem.source, EASY)
+    agents = benign & np.isin(problem.source, sorted(AGENTS))
+    return max(float(np.quantile(scores[rows], 1 - rate, method="higher")) for rows in (benign, agents))

@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The approaches that were tried, with one shape: `fit(train)` on a mask of rows, `score()` for all rows."""
 
+import warnings
+
 import lightgbm
 import numpy as np
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 
 from dataset import AGENTS, text_of
 
 SEED = 20
 # What the hashed features are multiplied by before the linear model: they are scaled to unit groups, the dense to 0..1.
 HASHED_SCALE = 3.0
+DENSE_SCALE = 1.0
 
 
 class Problem:
@@ -26,7 +31,12 @@ class Problem:
         self.dual = np.array([bool(row.get("dual_use")) for row in rows.rows])
         self.strong = (self.label == 1) & ~self.weak & ~self.dual
         self.weight = self.weights()
-        self.matrix = sparse.hstack([rows.hashed * HASHED_SCALE, sparse.csr_matrix(rows.dense)]).tocsr()
+        self.names = rows.names
+        self.matrix = sparse.hstack([rows.hashed * HASHED_SCALE, sparse.csr_matrix(rows.dense * DENSE_SCALE)]).tocsr()
+        # What says that something was recognised may only raise the score; and what was learned of one kind holds for
+        # a technique that the data lack.
+        rising = ("severity:", "count:", "data-severity:", "command:", "pattern:", "sign:", "context:")
+        self.monotone = [1 if name.startswith(rising) else 0 for name in self.names]
 
     def weights(self):
         """Large sources do not drown small ones, near-duplicates share, coding agents' commands count more, rows whose
@@ -36,9 +46,10 @@ class Problem:
             benign = (self.source == source) & (self.label == 0)
             malicious = (self.source == source) & (self.label == 1)
             if benign.any():
-                weight[benign] = min(2.5, (1500 / benign.sum()) ** 0.5) * (1.5 if source in AGENTS else 1.0)
+                weight[benign] = min(2.5, (1500 / benign.sum()) ** 0.5) * (2.5 if source in AGENTS else 1.0)
             if malicious.any():
                 weight[malicious] = min(1.5, (200 / malicious.sum()) ** 0.5)
+        weight[np.isin(self.source, ["recorded/exec", "recorded/build"])] *= 0.5
         weight[self.weak] *= 0.3
         weight[self.dual] *= 0.1
         _, which, count = np.unique(self.rows.cluster, return_inverse=True, return_counts=True)
@@ -89,7 +100,7 @@ class Trees:
         rows = self.problem.rows.window_row[mask]
         parameters = dict(
             objective="binary", num_leaves=15, min_data_in_leaf=20, learning_rate=0.06, feature_fraction=0.3, bagging_fraction=0.7,
-            bagging_freq=1, lambda_l2=5, path_smooth=2, max_bin=63, verbose=-1, num_threads=1, seed=SEED, deterministic=True, force_col_wise=True,
+            monotone_constraints=self.problem.monotone, monotone_constraints_method="basic", bagging_freq=1, lambda_l2=5, path_smooth=2, max_bin=63, verbose=-1, num_threads=1, seed=SEED, deterministic=True, force_col_wise=True,
         ) | self.parameters
         data = lightgbm.Dataset(self.problem.rows.dense[mask], self.problem.label[rows], weight=self.problem.weight[rows])
         self.model = lightgbm.train(parameters, data, self.rounds)
@@ -97,6 +108,32 @@ class Trees:
 
     def score(self):
         return self.problem.highest(self.model.predict(self.problem.rows.dense, raw_score=True, num_threads=1))
+
+
+class Bag:
+    """Subword embeddings: a small network over the sum of the hashed features' vectors and the dense features."""
+
+    def __init__(self, problem, buckets=8192):
+        self.problem = problem
+        folded = problem.rows.hashed.tocoo()
+        folded = sparse.csr_matrix((folded.data, (folded.row, folded.col % buckets)), shape=(folded.shape[0], buckets))
+        self.matrix = sparse.hstack([folded * HASHED_SCALE, sparse.csr_matrix(problem.rows.dense)]).tocsr().astype(np.float32)
+
+    def fit(self, train):
+        mask = self.problem.windows(train)
+        rows = self.problem.rows.window_row[mask]
+        # The network takes no weights: rows are drawn by them.
+        weight = self.problem.weight[rows]
+        draw = np.random.default_rng(SEED).choice(len(rows), len(rows), p=weight / weight.sum())
+        self.model = MLPClassifier((24,), alpha=1e-3, batch_size=256, learning_rate_init=2e-3, max_iter=6, random_state=SEED)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.model.fit(self.matrix[mask][draw], self.problem.label[rows][draw])
+        return self
+
+    def score(self):
+        probability = self.model.predict_proba(self.matrix)[:, 1].clip(1e-9, 1 - 1e-9)
+        return self.problem.highest(np.log(probability / (1 - probability)))
 
 
 class Baseline:
@@ -119,7 +156,7 @@ class Baseline:
 class Ensemble:
     """A weighted mean of log-odds, window by window."""
 
-    def __init__(self, problem, linear=0.5, trees=0.5):
+    def __init__(self, problem, linear=0.6, trees=0.4):
         self.problem, self.weights = problem, (linear, trees)
         self.linear, self.trees = Linear(problem), Trees(problem)
 
@@ -138,6 +175,6 @@ class Ensemble:
         hashed = self.problem.rows.hashed.shape[1]
         weights = self.linear.model.coef_[0]
         return dict(
-            hashed=weights[:hashed] * HASHED_SCALE, dense=weights[hashed:], bias=float(self.linear.model.intercept_[0]),
+            hashed=weights[:hashed] * HASHED_SCALE, dense=weights[hashed:] * DENSE_SCALE, bias=float(self.linear.model.intercept_[0]),
             linear_weight=self.weights[0], trees=self.trees.model, tree_weight=self.weights[1],
         )

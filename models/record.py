@@ -10,7 +10,8 @@ runs under strace(1), in a mount and process namespace with a `/tmp` of its own.
 node; some lines call programs that are not installed, as agents do.
 
 The folder that a session ran in is written as one that people use (`/home/dev/app`, `/workspace`): the real one is
-this machine's and says nothing. Executions that are the same but for numbers are kept twice at most.
+this machine's and says nothing. Executions that are the same but for numbers are kept twice at most, of one program in
+one session at most 60, evenly spaced; `--merge` puts recordings together by the same rule.
 """
 
 import argparse
@@ -28,6 +29,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PLACES = ["/home/dev/app", "/workspace", "/testbed", "/repo", "/home/user/project", "/srv/app", "/app"]
 LINE_SECONDS = 240
+OF_ONE_PROGRAM = 60
+LONGEST = 8000
 EXEC = re.compile(r'^execve\("((?:[^"\\]|\\.)*)", \[(.*)\], 0x[0-9a-f]+ /\* \d+ vars \*/\) = 0$')
 FORK = re.compile(r"^(?:clone3?|v?fork)\(.*\) *= (\d+)$")
 CHDIR = re.compile(r'^chdir\("((?:[^"\\]|\\.)*)"\) += 0$')
@@ -96,7 +99,7 @@ def record(names):
         if (real / name).exists():
             (home / name).parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if (real / name).is_dir() else shutil.copy)(real / name, home / name)
-    rows, seen = [], {}
+    rows = []
     for name, place, lines in sessions(names):
         folder = scratch / name
         folder.mkdir()
@@ -115,8 +118,7 @@ def record(names):
                 agent = at == 0 and name != "builds"
                 if re.search(r"https?://(?!localhost|127\.)[\w.-]*(pypi|registry|mirror|proxy|artifact)", " ".join(args)):
                     continue
-                seen[key(args)] = seen.get(key(args), 0) + 1
-                if seen[key(args)] > 2 or not args:
+                if not args:
                     continue
                 row = {"args": args, "exe": tidy(program), "cwd": tidy(cwd), "uid": os.getuid(), "parent": tidy(parent), "label": "benign", "session": name}
                 row["source"] = "recorded/agent" if agent else "recorded/build" if name == "builds" else "recorded/exec"
@@ -127,17 +129,38 @@ def record(names):
     return rows
 
 
+def thin(rows):
+    """Without what says the same again."""
+    seen, groups = {}, {}
+    for row in rows:
+        same = key(row["args"])
+        seen[same] = seen.get(same, 0) + 1
+        if seen[same] <= 2 and sum(map(len, row["args"])) <= LONGEST:
+            agent = row["source"] == "recorded/agent"
+            groups.setdefault((row["session"], "agent" if agent else os.path.basename(row["exe"])), []).append(row)
+    out = []
+    for (_, program), group in groups.items():
+        step = 1 if program == "agent" else max(1, -(-len(group) // OF_ONE_PROGRAM))
+        out.extend(group[::step])
+    return out
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--merge", type=Path, nargs="*", help="recordings to put together instead of recording")
     parser.add_argument("session", nargs="*")
     arguments = parser.parse_args()
-    if not arguments.inside:
+    if not arguments.inside and not arguments.merge:
         inner = [sys.executable, __file__, "--inside", "--out", str(arguments.out.resolve()), *arguments.session]
         script = 'mount -t tmpfs tmpfs /tmp && exec "$@"'
         os.execvp("unshare", ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script, "sh", *inner])
-    rows = record(arguments.session)
+    if arguments.merge:
+        rows = [json.loads(line) for path in arguments.merge for line in gzip.open(path, "rt", encoding="utf-8")]
+    else:
+        rows = record(arguments.session)
+    rows = thin(rows)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with open(arguments.out, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:
         for row in rows:

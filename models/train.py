@@ -24,6 +24,8 @@ from learn import SEED, Ensemble, Problem
 
 NAME, VERSION = "exec-classifier", "1"
 RATES = (0.001, 0.005, 0.01)
+# Below the score that this share of held-out benign rows is above, nothing is unusual.
+UNUSUAL = 0.05
 CHECKS = [
     "ls -la",
     "git commit -m 'fix: reverse the list'",
@@ -72,7 +74,7 @@ def main():
         "version": VERSION,
         "sha256": hashlib.sha256(raw).hexdigest(),
         "features": shape["features"],
-        "benign": round(thresholds[-1][1] * 0.5, 5),
+        "benign": round(threshold_for(problem, probability, UNUSUAL), 5),
         "malicious": round(thresholds[-1][1], 5),
         "thresholds": [[rate, round(threshold, 5)] for rate, threshold in thresholds],
         "checks": checks,

@@ -2,6 +2,8 @@
 //! `lictord.yaml`: where things are, and how the daemon behaves. Every key is optional, an unknown
 //! key is an error.
 
+pub mod classifier;
+
 use crate::event::words;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -43,7 +45,7 @@ impl Default for Settings {
             pins: "/sys/fs/bpf/lictor".into(),
             self_protection: Switch::Off,
             fail_closed: FailClosed::Network,
-            judge: Judge {},
+            judge: Judge::default(),
             automaton_cells: 1 << 20,
         }
     }
@@ -57,10 +59,13 @@ words! {
     FailClosed { #[default] Network = "network", All = "all", Off = "off" }
 }
 
-/// Settings of the judging tiers. None exists yet, so any key in it is an error.
+/// Settings of the judging tiers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Judge {}
+#[serde(default, deny_unknown_fields)]
+pub struct Judge {
+    /// The small local model.
+    pub classifier: classifier::Classifier,
+}
 
 #[derive(Debug, Error)]
 pub enum SettingsError {

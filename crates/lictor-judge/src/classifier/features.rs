@@ -5,23 +5,25 @@
 //! each window becomes one input: `dense` numbers with a fixed meaning, and hashed `sparse` ones. The model's answer for
 //! the execution is the highest of its windows', so that nothing can be hidden behind padding.
 
-use super::lexicon::{self, CONTEXT, KINDS, Kind, PATTERNS};
+use super::lexicon::{self, CONTEXT, KINDS, Kind, PATTERNS, SIGNS};
 use super::pieces::{PIECE_BYTES, Piece, Pieces, STEP, WINDOW, WINDOW_BYTES, floor, windows};
 use super::places::{CLASSES, path_class};
 use super::programs::{EVERYDAY, SHELLS, WRITERS};
 use super::shell::{Command, Join, program_name};
+use super::signs::signs;
 use super::text::{self, Oddities};
 
 /// Number of hashed features; the model's weight tables have as many rows, and one of zeros for padding.
-pub const SPARSE: usize = 1 << 16;
+pub const SPARSE: usize = 1 << 17;
 /// Hashed features of one window at most; a window's size keeps it below.
-pub const MAX_SPARSE: usize = 6144;
+pub const MAX_SPARSE: usize = 16384;
 
 const ACCESSES: usize = 3;
 const NUMBERS: usize = 36;
 
 /// Length of the dense part: kinds in commands and in data (severity, count), sums, places by access, numbers, patterns.
-pub const DENSE: usize = KINDS * 3 + 10 + CLASSES.len() * ACCESSES + NUMBERS + PATTERNS.len() + CONTEXT.len();
+pub const DENSE: usize =
+    KINDS * 3 + 10 + CLASSES.len() * ACCESSES + NUMBERS + PATTERNS.len() + CONTEXT.len() + SIGNS.len();
 
 /// The model's input for one window.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,8 +56,8 @@ pub(crate) fn input(all: &Pieces, pieces: &[Piece]) -> Input {
             Join::Inside => " @ ",
             Join::Wrapped => " ",
         });
-        render(command, &name, &mut main);
-        data.push_str(&piece.data);
+        render(command, &name, !piece.data.trim().is_empty(), &mut main);
+        data.push_str(&text::generalise(&piece.data));
         if !piece.data.is_empty() {
             data.push('\n');
         }
@@ -64,7 +66,7 @@ pub(crate) fn input(all: &Pieces, pieces: &[Piece]) -> Input {
     }
     main.truncate(floor(&main, main.len().min(2 * WINDOW_BYTES)));
     data.truncate(floor(&data, data.len().min(2 * WINDOW_BYTES)));
-    build.patterns(&main, &data, &all.context);
+    build.patterns(&main, &data, &all.context, &signs(pieces));
     build.numbers(&main, &data, pieces, &facts, &all.odd);
     build.grams(&main, "g");
     build.data(&data);
@@ -86,7 +88,7 @@ fn program_token(word: &str) -> String {
 }
 
 /// The normal form: program, arguments, redirections, with hosts and blobs as their kind.
-fn render(command: &Command, name: &str, out: &mut String) {
+fn render(command: &Command, name: &str, data: bool, out: &mut String) {
     for word in &command.assignments {
         out.push_str(&text::generalise(&word.text));
         out.push(' ');
@@ -106,6 +108,9 @@ fn render(command: &Command, name: &str, out: &mut String) {
         } else {
             out.push_str(&text);
         }
+    }
+    if data {
+        out.push_str(" TEXT");
     }
     for redirect in &command.redirects {
         out.push(' ');
@@ -139,18 +144,28 @@ struct Builder {
 }
 
 /// Groups of hashed features, each scaled by itself.
-const GROUPS: usize = 4;
+const GROUPS: usize = 5;
 const TOKENS: u8 = 0;
 const GRAMS: u8 = 1;
 const CODE: u8 = 2;
 const DATA: u8 = 3;
+const ACROSS: u8 = 4;
 
 impl Builder {
     fn add(&mut self, group: u8, parts: &[&str]) {
+        let mut bytes: [&[u8]; 4] = [&[]; 4];
+        for (slot, part) in bytes.iter_mut().zip(parts) {
+            *slot = part.as_bytes();
+        }
+        self.add_bytes(group, &bytes[..parts.len().min(4)]);
+    }
+
+    /// FNV-1a over the parts, mixed so that the low bits are as good as the high ones.
+    fn add_bytes(&mut self, group: u8, parts: &[&[u8]]) {
         let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
         for part in parts {
-            for byte in part.bytes() {
-                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            for byte in *part {
+                hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
             }
             hash = (hash ^ 0xff).wrapping_mul(0x0000_0100_0000_01b3);
         }
@@ -345,28 +360,34 @@ impl Builder {
         }
     }
 
-    /// Runs of 3 to 5 characters inside words.
+    /// Runs of 3 to 5 characters inside words, of 5 and 6 across them.
     fn grams(&mut self, text: &str, space: &str) {
         let normal = text::normalise(text).to_ascii_lowercase();
         let mut seen = std::collections::HashSet::new();
+        let mut padded = Vec::with_capacity(64);
         for word in normal.split_whitespace() {
             if !seen.insert(word) {
                 continue;
             }
-            let padded = format!(" {word} ");
-            let bytes = padded.as_bytes();
+            padded.clear();
+            padded.push(b' ');
+            padded.extend_from_slice(word.as_bytes());
+            padded.push(b' ');
             for size in 3..=5 {
-                for gram in bytes.windows(size) {
-                    // Runs of bytes, not of characters: what is cut through is still the same every time.
-                    let gram = String::from_utf8_lossy(gram);
-                    self.add(GRAMS, &[space, &gram]);
+                for gram in padded.windows(size) {
+                    self.add_bytes(GRAMS, &[space.as_bytes(), gram]);
                 }
+            }
+        }
+        for size in [5, 6] {
+            for gram in normal.as_bytes().windows(size).filter(|gram| gram[1..size - 1].contains(&b' ')) {
+                self.add_bytes(ACROSS, &[space.as_bytes(), gram]);
             }
         }
     }
 
-    fn patterns(&mut self, main: &str, data: &str, context: &[bool]) {
-        let base = DENSE - PATTERNS.len() - CONTEXT.len();
+    fn patterns(&mut self, main: &str, data: &str, context: &[bool], signs: &[usize]) {
+        let base = DENSE - PATTERNS.len() - CONTEXT.len() - SIGNS.len();
         let mut sums = [0.0_f32; 2];
         let mut worst = [0_u8; 2];
         let mut kinds = [[0_u8; KINDS]; 2];
@@ -391,6 +412,12 @@ impl Builder {
                 found(&mut self.dense, 0, *kind, *severity);
                 self.add(TOKENS, &["x", name]);
             }
+        }
+        for at in signs {
+            let (name, kind, severity) = SIGNS[*at];
+            self.dense[base + PATTERNS.len() + CONTEXT.len() + at] = 1.0;
+            found(&mut self.dense, 0, kind, severity);
+            self.add(TOKENS, &["s", name]);
         }
         if !data.is_empty() {
             for at in lexicon::hits(data) {
@@ -575,6 +602,7 @@ pub fn dense_names() -> Vec<String> {
     );
     names.extend(PATTERNS.iter().map(|(name, ..)| format!("pattern:{name}")));
     names.extend(CONTEXT.iter().map(|(name, ..)| format!("context:{name}")));
+    names.extend(SIGNS.iter().map(|(name, ..)| format!("sign:{name}")));
     names
 }
 

@@ -13,6 +13,7 @@ mod places;
 mod programs;
 mod runtime;
 mod shell;
+mod signs;
 mod text;
 
 use std::path::{Path, PathBuf};

@@ -121,8 +121,8 @@ pub(crate) fn path_class(path: &str) -> &'static str {
         return "startup";
     }
     if has(&[
-        "/var/log",
-        "/var/adm",
+        "/var/log/",
+        "/var/adm/",
         "_history",
         "histfile",
         "wtmp",

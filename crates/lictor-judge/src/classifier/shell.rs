@@ -67,7 +67,9 @@ pub(crate) fn parse(line: &str, limit: usize) -> Vec<Command> {
 /// The commands of one execution, whose arguments are known exactly.
 pub(crate) fn from_args(args: &[String], limit: usize) -> Vec<Command> {
     let mut parser = Parser { out: Vec::new(), limit };
-    let words = args.iter().map(|arg| Word { text: arg.clone(), quoted: true, ..Word::default() }).collect();
+    // A shell would have needed quotes for it: then it is a text, as it is in a line.
+    let quoted = |arg: &str| arg.contains(|c: char| c.is_whitespace() || "\"'`$&|;<>(){}*?#!\\".contains(c));
+    let words = args.iter().map(|arg| Word { text: arg.clone(), quoted: quoted(arg), ..Word::default() }).collect();
     let length = args.iter().map(|arg| arg.len() + 1).sum::<usize>();
     parser.finish(
         Command {

@@ -98,6 +98,21 @@ fn zero_digits(text: &str) -> String {
 
 /// `word` with hosts, addresses and blobs replaced by their kind.
 pub(crate) fn generalise(word: &str) -> String {
+    // The first line of a script names a shell, and says nothing by it.
+    if word.contains("#!/") {
+        let mut rest = word;
+        let mut plain = String::with_capacity(word.len());
+        while let Some(at) = rest.find("#!/") {
+            plain.push_str(&rest[..at]);
+            plain.push_str("SHEBANG");
+            let after = &rest[at..];
+            // Where text is quoted, the line's end is written `\\n`.
+            let end = after.find(|c: char| c.is_whitespace() || c == '\\').unwrap_or(after.len());
+            rest = &after[end..];
+        }
+        plain.push_str(rest);
+        return generalise(&plain);
+    }
     let mut out = String::with_capacity(word.len());
     let mut token = String::new();
     for c in word.chars() {
