@@ -132,7 +132,7 @@ class Bag:
         return self
 
     def score(self):
-        probability = self.model.predict_proba(self.matrix)[:, 1].clip(1e-9, 1 - 1e-9)
+        probability = self.model.predict_proba(self.matrix)[:, 1].astype(np.float64).clip(1e-9, 1 - 1e-9)
         return self.problem.highest(np.log(probability / (1 - probability)))
 
 
