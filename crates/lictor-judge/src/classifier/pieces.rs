@@ -141,6 +141,15 @@ fn cut(command: Command) -> Vec<Piece> {
     {
         data.push_str(input);
     }
+    // What is searched for is text, too, where it names a path; a plain word (`password`) tells what the search is for.
+    if matches!(name.as_str(), "grep" | "egrep" | "fgrep" | "rg" | "ag" | "ack")
+        && let Some(word) = command.words.iter_mut().skip(1).find(|word| !word.text.starts_with('-'))
+        && word.text.contains('/')
+        && !word.text.starts_with(['.', '~'])
+    {
+        data.push_str(&std::mem::take(&mut word.text));
+        data.push(' ');
+    }
     // A commit's message is text, too.
     if name == "git" {
         let mut follows = false;

@@ -152,7 +152,8 @@ pub(crate) fn signs(pieces: &[Piece]) -> Vec<usize> {
         if is_shell && !script && !arguments.iter().any(|word| word.text.starts_with("--") || word.followed) {
             if piped {
                 sign("piped-into-shell");
-            } else {
+            } else if pieces.len() > 1 {
+                // Alone it is how every script that comes through standard input starts.
                 sign("bare-shell");
             }
         }
