@@ -2,6 +2,7 @@
 //! `lictord.yaml`: where things are, and how the daemon behaves. Every key is optional, an unknown
 //! key is an error.
 
+pub mod classifier;
 pub mod llm;
 
 use crate::event::words;
@@ -74,13 +75,20 @@ pub struct Judge {
     /// How long an execution is held at the most; then the default action applies, and after `hold` it is ended.
     #[serde(deserialize_with = "llm::period::<_, 100, 86_400_000>")]
     pub hold_limit: std::time::Duration,
+    /// The small local model.
+    pub classifier: classifier::Classifier,
     /// The language model; without it none is asked.
     pub llm: Option<llm::Llm>,
 }
 
 impl Default for Judge {
     fn default() -> Self {
-        Self { default_action: DefaultAction::Allow, hold_limit: std::time::Duration::from_secs(30), llm: None }
+        Self {
+            default_action: DefaultAction::Allow,
+            hold_limit: std::time::Duration::from_secs(30),
+            classifier: classifier::Classifier::default(),
+            llm: None,
+        }
     }
 }
 

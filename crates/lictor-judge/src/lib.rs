@@ -7,6 +7,7 @@
 //! and what changes rule files touch the file system.
 
 mod case;
+pub mod classifier;
 mod contain;
 pub mod counters;
 pub mod llm;

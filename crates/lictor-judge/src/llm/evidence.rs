@@ -347,7 +347,7 @@ mod tests {
         event.process.args = Some(args.iter().map(ToString::to_string).collect());
         event.process.cmdline = Some(args.join(" "));
         event.exec =
-            Some(Exec { path: Some("/usr/bin/curl".into()), sha256: Some("ab".repeat(32)), interpreter: None });
+            Some(Exec { path: Some("/usr/bin/curl".into()), sha256: Some("ab".repeat(32)), interpreter: None, args: vec![] });
         event
     }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One binary for all integration tests of the crate: linking is what takes time.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers outside of test functions may fail a test too")]
+
+mod classifier;
 mod conditions;
 mod evaluation;
 mod files;
@@ -15,7 +18,7 @@ mod reference;
 mod rule_pack;
 mod store;
 mod verdicts;
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers outside of test functions may fail a test too")]
+
 use lictor_api::event::Event;
 use lictor_judge::rules::{RuleSet, parse};
 #[track_caller]
