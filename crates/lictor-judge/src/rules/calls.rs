@@ -15,7 +15,7 @@ use super::functions::{FUNCTIONS, Function, Make, Parameter};
 const MAX_REGEX: usize = 10 << 20;
 /// What the states of an expression that is being run may take, in bytes, for each thread: a hostile text could make
 /// every expression of a set reach this.
-const MAX_STATES: usize = 512 << 10;
+const MAX_STATES: usize = 2 << 20;
 
 /// What the parser takes apart when it is written like this, and leaves a call otherwise.
 const MACROS: [(&str, &str); 7] = [

@@ -61,7 +61,7 @@ fn of_types() {
     one("exec", "true && [1, 'a'] == [1]", 13, "the elements of a list have one type");
     one("exec", "process.exe.exists(x, true)", 13, "only a list can be gone through, not text");
     one("exec", "process.args.exists(a, a)", 24, "a loop's condition is true or false, and this gives text");
-    one("exec", "(true ? 1 : 'a') == 1", 7, "both sides of `:` have one type");
+    one("exec", "(true?1:'a') == 1", 6, "both sides of `:` have one type");
     one("exec", "process.args < process.args", 14, "`<` cannot be applied to a list of texts");
     one("exec", "process.ancestors == process.ancestors", 19, "lists of processes cannot be compared");
     one("exec", "process.exe == null", 16, "nothing is ever null");
