@@ -542,4 +542,24 @@ mod tests {
             "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"x\"}}\n\n";
         assert!(read(SSE, overloaded).unwrap_err().contains("overloaded_error"));
     }
+
+    proptest::proptest! {
+        /// Pieces of each protocol in any order, cut anywhere: an answer or a trouble, the same for every way of cutting.
+        #[test]
+        fn no_bytes_break_the_reader(
+            pieces in proptest::collection::vec(proptest::sample::select(vec![
+                "data: ", "\n\n", "\n", "{", "}", "\"", "[DONE]", "event: x\n", "{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}",
+                "{\"choices\":[{\"finish_reason\":\"stop\"}]}", "{\"done\":true}", "{\"message\":{\"content\":\"b\"}}",
+                "{\"type\":\"message_stop\"}", "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}",
+                "{\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"text\"}}", "\u{fc}", "\r\n", ":",
+            ]), 0..24),
+        ) {
+            let bytes = pieces.concat();
+            for provider in Provider::ALL {
+                for kind in [SSE, JSON, "application/x-ndjson"] {
+                    let _ = read(*provider, kind, &bytes);
+                }
+            }
+        }
+    }
 }
