@@ -148,7 +148,12 @@ impl Reader {
             taken += length + 1;
             done = self.line(&line)?;
         }
-        self.rest.drain(..taken);
+        if done {
+            // What a server sends after the end is nobody's business.
+            self.rest.clear();
+        } else {
+            self.rest.drain(..taken);
+        }
         Ok(done)
     }
 
