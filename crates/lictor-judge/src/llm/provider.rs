@@ -125,8 +125,16 @@ impl Reader {
             "application/x-ndjson" | "application/jsonl" | "application/ndjson" => Form::Lines,
             "application/json" => Form::Plain,
             other => {
-                let shown: String = other.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
-                return Err(Trouble::Malformed(format!("it is of type `{shown}`: is base_url right?")));
+                // Only what has the form of a type is repeated.
+                let plain = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'/' | b'-' | b'+' | b'.');
+                let shown = match other {
+                    "" => "of no type",
+                    other if other.len() <= 40 && other.contains('/') && other.bytes().all(plain) => {
+                        &format!("of type `{other}`")
+                    }
+                    _ => "of an odd type",
+                };
+                return Err(Trouble::Malformed(format!("it is {shown} instead of JSON: is base_url right?")));
             }
         };
         Ok(Reader { provider, form, rest: Vec::new(), event: None, said: Said::default() })
@@ -456,7 +464,7 @@ impl Said {
 fn provider_error(error: &Value) -> Trouble {
     let word = |value: &Value| {
         let word = value.as_str()?;
-        let plain = word.len() <= 40 && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+        let plain = word.len() <= 40 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         plain.then(|| word.to_owned())
     };
     let kind = ["type", "code", "status"]
