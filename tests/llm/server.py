@@ -11,45 +11,19 @@ import sys
 
 import xllamacpp
 
-# The model's own template knows no tools, and then llama.cpp ignores `tools`. This one is the same with tools named in it,
-# in the way that llama.cpp recognises and turns into a grammar. The grammar holds from `<tool_call>` on; a model this small
-# only gets there when it is shown how.
-TEMPLATE = """\
-{%- if tools -%}
-<|im_start|>system
-{%- if messages[0].role == 'system' %}
-{{ messages[0].content }}
-{%- endif %}
-Answer by calling the function. Functions: <tools>{% for tool in tools %}{{ tool | tojson }}{% endfor %}</tools>
-For each call give a JSON object within <tool_call></tool_call>:
-<tool_call>
-{"name": <function-name>, "arguments": <args-json-object>}
-</tool_call><|im_end|>
-<|im_start|>user
-An example: list the files here.<|im_end|>
-<|im_start|>assistant
-<tool_call>
-{"name": "{{ tools[0].function.name }}", "arguments": {"verdict": "allow", "confidence": 0.9, "reason": "It lists files.", "technique": ""}}
-</tool_call><|im_end|>
-{% endif -%}
-{%- for message in messages -%}
-{%- if not (tools and loop.first and message.role == 'system') -%}
-<|im_start|>{{ message.role }}
-{% if message.content %}{{ message.content }}{% endif %}
-{%- if message.tool_calls -%}
-{%- for tool_call in message.tool_calls %}
-<tool_call>
-{"name": "{{ tool_call.function.name }}", "arguments": {{ tool_call.function.arguments | tojson }}}
-</tool_call>
-{%- endfor -%}
-{%- endif -%}
-<|im_end|>
-{% endif -%}
-{%- endfor -%}
-{%- if add_generation_prompt -%}
-<|im_start|>assistant
-{% endif -%}
-"""
+# What the server holds every answer to, whatever a request asks for. Requests of the OpenAI protocol bring their own; for the
+# Anthropic protocol llama.cpp has none, and its tools need a model that knows how to call them.
+ANSWER = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["verdict", "confidence", "reason", "technique"],
+    "properties": {
+        "verdict": {"type": "string", "enum": ["allow", "deny", "unsure"]},
+        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+        "reason": {"type": "string", "maxLength": 120},
+        "technique": {"type": "string", "pattern": "^(T[0-9]{4}([.][0-9]{3})?)?$"},
+    },
+}
 
 
 def main() -> None:
@@ -66,7 +40,9 @@ def main() -> None:
     params.n_parallel = 1
     params.warmup = False
     params.use_jinja = True
-    params.chat_template = TEMPLATE
+    params.sampling.grammar = xllamacpp.CommonGrammar(
+        xllamacpp.common_grammar_type.COMMON_GRAMMAR_TYPE_USER, xllamacpp.json_schema_to_grammar(ANSWER)
+    )
     params.ui = False
     # Threads of the model wait for each other: more than there are idle cores is far slower than one.
     params.cpuparams.n_threads = 1

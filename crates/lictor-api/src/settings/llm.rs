@@ -366,7 +366,7 @@ mod tests {
     use crate::settings::Settings;
 
     fn parse(llm: &str) -> Result<Llm, String> {
-        let text = format!("judge:\n  llm:\n{}", llm.replace(['{', '}'], ""));
+        let text = format!("judge:\n  llm:\n{llm}");
         let settings = Settings::parse("l.yaml", text.as_bytes()).map_err(|error| error.to_string())?;
         settings.judge.llm.ok_or_else(|| "no llm".to_owned())
     }
@@ -426,6 +426,34 @@ mod tests {
         assert!(error.starts_with("l.yaml:") && error.contains("keep one"), "{error}");
         assert!(parse("    provider: openai\n").unwrap_err().contains("model"));
         assert!(parse("    provider: closedai\n    model: m\n").unwrap_err().starts_with("l.yaml:3:15: "));
+    }
+
+    #[test]
+    fn the_documentation_tells_the_defaults() {
+        let text = include_str!("../../../../docs/llm.md");
+        let rows: Vec<(&str, &str)> = text
+            .lines()
+            .filter_map(|line| {
+                let mut cells = line.strip_prefix("| `")?.split(" | ");
+                Some((cells.next()?.trim_end_matches('`'), cells.next()?.trim_matches('`')))
+            })
+            .collect();
+        // Each key with the default that stands there is what each key without is.
+        let written = |(key, default): &(&str, &str)| match (*key, *default) {
+            ("provider", _) => "    provider: openai\n".to_owned(),
+            ("model", _) => "    model: m\n".to_owned(),
+            ("base_url", all) => format!("    base_url: {}\n", all.split('`').next().unwrap()),
+            (_, "none" | "the host's authorities") => String::new(),
+            (key, default) => format!("    {key}: {default}\n"),
+        };
+        let told = parse(&rows.iter().map(written).collect::<String>()).unwrap();
+        assert_eq!(told, parse("    provider: openai\n    model: m\n").unwrap());
+        assert_eq!(rows.len(), 25, "{rows:?}");
+        // And every key is told: a wrong one names those there are.
+        let error = parse("    provider: openai\n    model: m\n    nonsense: 1\n").unwrap_err();
+        for (key, _) in &rows {
+            assert!(error.contains(key), "{key}: {error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::io;
 use jiff::Timestamp;
 use lictor_api::event::{Event, Parent};
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::ser::Formatter;
 
 use super::{redact, text};
@@ -17,7 +18,7 @@ use crate::tier::Finding;
 const ROOM: usize = 768;
 /// Longest text of an earlier event, in bytes; enough to recognise it.
 const RECENT_TEXT: usize = 240;
-/// Most entries of any list; the lengths of texts bound the rest.
+/// Most entries of any list.
 const LIST: usize = 400;
 const ANCESTORS: usize = 16;
 const FINDINGS: usize = 16;
@@ -35,13 +36,22 @@ pub struct Evidence {
 
 #[derive(Serialize)]
 struct Document<'a> {
-    action: &'a Action,
+    /// An [`Action`].
+    action: &'a Value,
+    /// [`Found`].
+    findings_so_far: &'a Value,
+    /// [`Recent`].
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    findings_so_far: &'a [Found],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    earlier_events: &'a [Recent],
+    earlier_events: &'a [Value],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     left_out: &'a [String],
+}
+
+impl<'a> Document<'a> {
+    /// Without earlier events.
+    fn core(action: &'a Value, findings: &'a Value, left_out: &'a [String]) -> Document<'a> {
+        Document { action, findings_so_far: findings, earlier_events: &[], left_out }
+    }
 }
 
 #[derive(Default, Serialize)]
@@ -125,45 +135,49 @@ impl Evidence {
     /// shortest form fits.
     #[must_use]
     pub fn new(case: &Case, before: &[Finding], max_recent: usize, max_bytes: usize) -> Option<Evidence> {
-        // The longest texts that fit are the best: texts shrink by halves until the action takes three quarters at most.
+        // Redacted once, and before anything is cut: half a token is not recognised.
+        let mut cleaner = Cleaner { redacted: redact::Counts::new() };
+        let whole_action = serde_json::to_value(cleaner.action(&case.event)).ok()?;
+        let found: Vec<Found> = before.iter().take(FINDINGS).map(|finding| cleaner.finding(finding)).collect();
+        let whole_findings = serde_json::to_value(found).ok()?;
+        // The longest texts that fit are the best: texts shrink by halves until all takes three quarters at most.
         let mut limit = max_bytes / 2;
-        let (mut cleaner, action, findings) = loop {
-            let mut cleaner = Cleaner { limit, redacted: redact::Counts::new(), cut: 0, dropped: 0 };
-            let action = cleaner.action(&case.event);
-            let (cut, dropped) = (cleaner.cut, cleaner.dropped);
-            let findings: Vec<Found> = before.iter().take(FINDINGS).map(|finding| cleaner.finding(finding)).collect();
-            let size =
-                write(&Document { action: &action, findings_so_far: &findings, earlier_events: &[], left_out: &[] })?
-                    .len();
+        let (action, findings, tally) = loop {
+            let mut tally = Tally::default();
+            let action = shortened(&whole_action, limit, &mut tally);
+            let findings = shortened(&whole_findings, limit, &mut Tally::default());
+            let size = write(&Document::core(&action, &findings, &[]))?.len();
             if size + ROOM <= max_bytes / 4 * 3 || (limit <= 32 && size + ROOM <= max_bytes) {
-                (cleaner.cut, cleaner.dropped) = (cut, dropped);
-                break (cleaner, action, findings);
+                break (action, findings, tally);
             }
             if limit <= 32 {
                 return None;
             }
             limit /= 2;
         };
-        let complete = cleaner.cut == 0 && cleaner.dropped == 0;
+        let ancestors = case.event.process.ancestors.len() + usize::from(case.event.process.parent.is_some());
+        let complete = tally == Tally::default();
         let mut left_out = Vec::new();
-        if cleaner.cut > 0 {
-            left_out.push(format!("{} bytes of long texts of the action, marked [... LEFT OUT]", cleaner.cut));
+        if tally.cut > 0 {
+            left_out.push(format!("{} bytes of long texts of the action, marked [... LEFT OUT]", tally.cut));
         }
-        if cleaner.dropped > 0 {
-            left_out.push(format!("{} arguments of the action", cleaner.dropped));
+        if tally.dropped > 0 {
+            left_out.push(format!("{} arguments of the action", tally.dropped));
         }
-        if before.len() > findings.len() {
-            left_out.push(format!("{} findings", before.len() - findings.len()));
+        if before.len() > FINDINGS {
+            left_out.push(format!("{} findings", before.len() - FINDINGS));
+        }
+        if ancestors > ANCESTORS {
+            left_out.push(format!("{} ancestors", ancestors - ANCESTORS));
         }
 
-        let core =
-            write(&Document { action: &action, findings_so_far: &findings, earlier_events: &[], left_out: &left_out })?;
+        let core = write(&Document::core(&action, &findings, &left_out))?;
         let mut room = max_bytes.saturating_sub(core.len() + ROOM);
         let mut recent = Vec::new();
-        cleaner.limit = RECENT_TEXT;
         // The newest first, as long as there is room; then back into their order.
         for event in case.recent.iter().rev().take(max_recent) {
-            let shown = cleaner.recent(event, &case.event);
+            let whole = serde_json::to_value(cleaner.recent(event, &case.event)).ok()?;
+            let shown = shortened(&whole, RECENT_TEXT, &mut Tally::default());
             let size = write(&shown)?.len() + 1;
             if size > room {
                 break;
@@ -179,24 +193,13 @@ impl Evidence {
                 case.recent.len()
             ));
         }
-        let json = write(&Document {
-            action: &action,
-            findings_so_far: &findings,
-            earlier_events: &recent,
-            left_out: &left_out,
-        })?;
+        let json = write(&Document { earlier_events: &recent, ..Document::core(&action, &findings, &left_out) })?;
         (json.len() <= max_bytes).then_some(Evidence { json, complete, redacted: cleaner.redacted })
     }
 }
 
 struct Cleaner {
-    /// Longest text, in bytes.
-    limit: usize,
     redacted: redact::Counts,
-    /// Bytes that were cut out of texts.
-    cut: usize,
-    /// Entries of argument lists that were left out.
-    dropped: usize,
 }
 
 impl Cleaner {
@@ -269,34 +272,50 @@ impl Cleaner {
     }
 
     fn args(&mut self, args: &[String]) -> Vec<String> {
-        let most = LIST.min(self.limit.max(8));
-        self.dropped += args.len().saturating_sub(most);
-        // Redacted before anything is cut: half a token is not recognised.
-        let mut shown: Vec<String> =
-            redact::args(args, &mut self.redacted).iter().map(|arg| self.short(&text::visible(arg))).collect();
-        if shown.len() > most {
-            // The end of a list matters as much as its beginning.
-            let last = most / 4;
-            let gap = format!("[... {} ARGUMENTS LEFT OUT]", shown.len() - most);
-            shown.splice(most - last..shown.len() - last, [gap]);
-        }
-        shown
+        redact::args(args, &mut self.redacted).iter().map(|arg| text::visible(arg)).collect()
     }
 
     fn text(&mut self, raw: &str) -> String {
-        let redacted = redact::text(raw, &mut self.redacted);
-        self.short(&text::visible(&redacted))
+        text::visible(&redact::text(raw, &mut self.redacted))
     }
+}
 
-    /// `shown` without its middle when it is too long.
-    fn short(&mut self, shown: &str) -> String {
-        if shown.len() <= self.limit {
-            return shown.to_owned();
+/// What shortening took away.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    /// Bytes of texts.
+    cut: usize,
+    /// Entries of lists.
+    dropped: usize,
+}
+
+/// `value` with no text longer than `limit` bytes and no list much longer, each without its middle: what is at the end
+/// matters as much as what is at the beginning.
+fn shortened(value: &Value, limit: usize, tally: &mut Tally) -> Value {
+    match value {
+        Value::String(text) if text.len() > limit && !is_hash(text) => {
+            let head = text.floor_char_boundary(limit / 4 * 3);
+            let tail = text.ceil_char_boundary(text.len() - limit / 4);
+            tally.cut += tail - head;
+            Value::String(format!("{}[... {} BYTES LEFT OUT]{}", &text[..head], tail - head, &text[tail..]))
         }
-        let head = shown.floor_char_boundary(self.limit / 4 * 3);
-        let tail = shown.ceil_char_boundary(shown.len() - self.limit / 4);
-        self.cut += tail - head;
-        format!("{}[... {} BYTES LEFT OUT]{}", &shown[..head], tail - head, &shown[tail..])
+        Value::Array(entries) => {
+            let most = LIST.min(limit);
+            let gap = entries.len().saturating_sub(most);
+            let (head, tail) =
+                if gap > 0 { (most - most / 4, entries.len() - most / 4) } else { (entries.len(), entries.len()) };
+            let mut shown: Vec<Value> = entries[..head].iter().map(|entry| shortened(entry, limit, tally)).collect();
+            if gap > 0 {
+                tally.dropped += gap;
+                shown.push(Value::String(format!("[... {gap} LEFT OUT]")));
+            }
+            shown.extend(entries[tail..].iter().map(|entry| shortened(entry, limit, tally)));
+            Value::Array(shown)
+        }
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, field)| (name.clone(), shortened(field, limit, tally))).collect())
+        }
+        other => other.clone(),
     }
 }
 
@@ -340,7 +359,6 @@ mod tests {
     use super::*;
     use lictor_api::event::{Action as Verdicted, Exec, Kind, Severity, Tier, Verdict};
     use proptest::prelude::*;
-    use serde_json::Value;
 
     fn exec(args: &[&str]) -> Event {
         let mut event = Event::new(Kind::Exec, String::new(), "2026-01-02T03:04:05Z".to_owned());

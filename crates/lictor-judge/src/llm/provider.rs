@@ -125,8 +125,16 @@ impl Reader {
             "application/x-ndjson" | "application/jsonl" | "application/ndjson" => Form::Lines,
             "application/json" => Form::Plain,
             other => {
-                let shown: String = other.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
-                return Err(Trouble::Malformed(format!("it is of type `{shown}`: is base_url right?")));
+                // Only what has the form of a type is repeated.
+                let plain = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'/' | b'-' | b'+' | b'.');
+                let shown = match other {
+                    "" => "of no type",
+                    other if other.len() <= 40 && other.contains('/') && other.bytes().all(plain) => {
+                        &format!("of type `{other}`")
+                    }
+                    _ => "of an odd type",
+                };
+                return Err(Trouble::Malformed(format!("it is {shown} instead of JSON: is base_url right?")));
             }
         };
         Ok(Reader { provider, form, rest: Vec::new(), event: None, said: Said::default() })
@@ -148,7 +156,12 @@ impl Reader {
             taken += length + 1;
             done = self.line(&line)?;
         }
-        self.rest.drain(..taken);
+        if done {
+            // What a server sends after the end is nobody's business.
+            self.rest.clear();
+        } else {
+            self.rest.drain(..taken);
+        }
         Ok(done)
     }
 
@@ -451,7 +464,7 @@ impl Said {
 fn provider_error(error: &Value) -> Trouble {
     let word = |value: &Value| {
         let word = value.as_str()?;
-        let plain = word.len() <= 40 && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+        let plain = word.len() <= 40 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         plain.then(|| word.to_owned())
     };
     let kind = ["type", "code", "status"]
@@ -541,5 +554,25 @@ mod tests {
         let overloaded =
             "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"x\"}}\n\n";
         assert!(read(SSE, overloaded).unwrap_err().contains("overloaded_error"));
+    }
+
+    proptest::proptest! {
+        /// Pieces of each protocol in any order, cut anywhere: an answer or a trouble, the same for every way of cutting.
+        #[test]
+        fn no_bytes_break_the_reader(
+            pieces in proptest::collection::vec(proptest::sample::select(vec![
+                "data: ", "\n\n", "\n", "{", "}", "\"", "[DONE]", "event: x\n", "{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}",
+                "{\"choices\":[{\"finish_reason\":\"stop\"}]}", "{\"done\":true}", "{\"message\":{\"content\":\"b\"}}",
+                "{\"type\":\"message_stop\"}", "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}",
+                "{\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"text\"}}", "\u{fc}", "\r\n", ":",
+            ]), 0..24),
+        ) {
+            let bytes = pieces.concat();
+            for provider in Provider::ALL {
+                for kind in [SSE, JSON, "application/x-ndjson"] {
+                    let _ = read(*provider, kind, &bytes);
+                }
+            }
+        }
     }
 }

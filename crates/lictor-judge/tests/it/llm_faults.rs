@@ -102,7 +102,7 @@ fn retry_after_is_waited_for_when_there_is_time() {
     assert_eq!(ask(&judge, &["a"]).unwrap().outcome, Outcome::Deny);
     let requests = server.requests();
     let between = requests[1].at - requests[0].at;
-    assert!(between >= Duration::from_secs(1) && between < Duration::from_secs(3), "{between:?}");
+    assert!(between >= Duration::from_secs(1) && between < Duration::from_secs(4), "{between:?}");
     assert_eq!(judge.snapshot().rate_limited, 1);
 }
 
@@ -161,7 +161,7 @@ fn a_slow_drip_ends_at_the_deadline() {
     let start = Instant::now();
     assert_eq!(ask(&judge, &["a"]).unwrap_err(), Failure::Late);
     let took = start.elapsed();
-    assert!(took >= Duration::from_millis(500) && took < Duration::from_secs(2), "{took:?}");
+    assert!(took >= Duration::from_millis(500) && took < Duration::from_secs(6), "{took:?}");
     let counted = judge.snapshot();
     assert_eq!((counted.late, counted.slow, counted.requests), (1, 1, 1));
 }
@@ -175,18 +175,18 @@ fn a_streamed_drip_ends_at_the_callers_deadline() {
     let deadline = Instant::now() + Duration::from_millis(400);
     let failure = lictor_judge::Judge::judge(&judge, &crate::llm_server::case(&["a"]), &[], deadline).unwrap_err();
     assert_eq!(failure, Failure::Late);
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 #[test]
 fn a_server_that_says_nothing_is_given_up_and_tried_once_more() {
-    let server = Server::start(vec![vec![Piece::Wait(3000)], deny()]);
+    let server = Server::start(vec![vec![Piece::Wait(20_000)], deny()]);
     let judge = judge(&server.base(), &[("first_byte_timeout", "100ms"), ("connect_timeout", "100ms")]);
     let start = Instant::now();
     assert_eq!(ask(&judge, &["a"]).unwrap().outcome, Outcome::Deny);
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
     assert_eq!(judge.snapshot().slow, 1);
-    let head_only = Server::start(vec![vec![Piece::Send(head("application/json")), Piece::Wait(3000)]]);
+    let head_only = Server::start(vec![vec![Piece::Send(head("application/json")), Piece::Wait(20_000)]]);
     let judge =
         crate::llm_server::judge(&head_only.base(), &[("first_byte_timeout", "100ms"), ("connect_timeout", "100ms")]);
     let failure = ask(&judge, &["a"]).unwrap_err();
@@ -223,7 +223,7 @@ fn connecting_takes_no_longer_than_it_may() {
     let start = Instant::now();
     let failure = ask(&judge, &["a"]).unwrap_err();
     assert!(unavailable(&failure).contains("connecting took too long"), "{failure}");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert_eq!(judge.snapshot().slow, 2);
 }
 

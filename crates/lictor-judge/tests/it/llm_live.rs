@@ -121,12 +121,12 @@ fn judge_all(provider: &str, base: &str, stream: &str) {
 #[ignore = "needs a model: make test-llm"]
 fn a_real_model_judges_by_the_openai_protocol() {
     let server = std::env::var(SERVER).expect("LICTOR_TEST_LLM_SERVER is set by tests/llm/run");
-    judge_all("openai", &format!("{server}/v1"), "true");
+    judge_all("openai", &format!("{server}/v1"), "false");
 }
 
 #[test]
 #[ignore = "needs a model: make test-llm"]
 fn a_real_model_judges_by_the_anthropic_protocol() {
     let server = std::env::var(SERVER).expect("LICTOR_TEST_LLM_SERVER is set by tests/llm/run");
-    judge_all("anthropic", &server, "false");
+    judge_all("anthropic", &server, "true");
 }

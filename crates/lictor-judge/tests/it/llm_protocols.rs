@@ -7,7 +7,7 @@ use std::process::Command;
 
 use lictor_api::event::Severity;
 use lictor_judge::llm::LlmJudge;
-use lictor_judge::{Basis, Failure, Judge as _, Outcome};
+use lictor_judge::{Basis, Judge as _, Outcome};
 use serde_json::{Value, json};
 
 use crate::llm_server::{
@@ -277,7 +277,6 @@ fn a_failure_shows_no_key_and_no_evidence() {
         let judge = judge(&server.base(), &[("key_file", &key.path().display().to_string())]);
         let failure = ask(&judge, &["cat", "/home/me/private"]).unwrap_err();
         assert!(!format!("{failure} {failure:?}").contains("private"), "{failure}");
-        let hidden = !format!("{failure} {failure:?}").contains("hunter2");
-        assert!(hidden || matches!(&failure, Failure::Invalid(why) if why.contains("type")), "{failure}");
+        assert!(!format!("{failure} {failure:?}").contains("hunter2"), "{failure}");
     }
 }

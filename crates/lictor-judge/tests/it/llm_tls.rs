@@ -96,7 +96,7 @@ fn a_handshake_that_never_ends_is_given_up() {
     let own = certificate("localhost");
     let trusted = authorities(&own);
     let server = Server::start_with(vec![deny()], |stream: TcpStream| {
-        std::thread::sleep(Duration::from_secs(3));
+        std::thread::sleep(Duration::from_secs(20));
         drop(stream);
         None
     });
@@ -105,7 +105,7 @@ fn a_handshake_that_never_ends_is_given_up() {
     let start = Instant::now();
     let failure = ask(&judge, &["a"]).unwrap_err();
     assert!(matches!(&failure, Failure::Unavailable(why) if why.contains("took too long")), "{failure}");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     assert_eq!(judge.snapshot().slow, 2);
 }
 
