@@ -15,7 +15,7 @@ VM := tests/vm/lictor-vm
 CHECK := tests/vm/check
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build release test test-unit test-static test-guest test-too-old test-host demo bench fuzz install uninstall clean-cache
+.PHONY: help deps rust build release test test-unit test-static test-guest test-too-old test-host test-llm demo bench fuzz model classifier install uninstall clean-cache
 
 help: ## this list
 	@echo 'usage: make TARGET'
@@ -56,11 +56,24 @@ test-too-old: build ## a kernel that is too old is refused with reasons
 test-host: build ## the suite on this host, as root, if its kernel can enforce
 	@$(CHECK) host
 
+test-llm: deps ## a real, small language model judges a dozen executions (fetches 130 MB once)
+	@tests/llm/run
+
 demo: build ## a coding session at work, and under attack
 	@LICTOR_BIN_DIR=$(CARGO_TARGET_DIR)/debug demo/run
 
 bench: release ## what Lictor costs beside AppArmor, Landlock and auditd; writes a table
 	@bench/run
+
+classifier: deps ## fetch what runs the classifier's model, and put both into /usr/lib/lictor (as root)
+	@models/fetch-runtime /usr/lib/lictor
+	@install -m 644 models/exec-classifier.onnx models/exec-classifier.json /usr/lib/lictor/
+
+model: deps ## train the classifier: make model DATA=FOLDER (see models/MODEL_CARD.md)
+	cargo build -p lictor-judge --example featurize
+	python3 -m venv $(CARGO_TARGET_DIR)/model-venv
+	$(CARGO_TARGET_DIR)/model-venv/bin/pip install -q -r models/requirements.txt
+	OMP_NUM_THREADS=1 $(CARGO_TARGET_DIR)/model-venv/bin/python models/train.py --data '$(DATA)' --featurize $(CARGO_TARGET_DIR)/debug/examples/featurize
 
 fuzz: deps ## fuzz each parser of foreign bytes for FUZZ_SECONDS
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked

@@ -74,6 +74,7 @@ put 644 "$HERE/lictor.tmpfiles" "$prefix/lib/tmpfiles.d/lictor.conf"
 put_settings "$HERE/policy.yaml" /etc/lictor/policy.yaml
 put_settings "$HERE/lictord.yaml" /etc/lictor/lictord.yaml
 install -d -m 755 "$destdir/etc/lictor/rules.d"
+for rules in "$HERE"/../rules/*.yaml; do put_settings "$rules" "/etc/lictor/rules.d/$(basename "$rules")"; done
 install -d -m 750 "$destdir/var/lib/lictor"
 
 if [ -n "$destdir" ]; then

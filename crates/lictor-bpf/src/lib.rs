@@ -23,8 +23,8 @@ pub use identity::Identity;
 pub use legacy::{Found, Legacy};
 pub use policy::{Cell, Hash, Network, PolicyStore, PortSet, Ports, Tables};
 pub use sensor::{Counters, Options, Rings, Sensor, SessionState, any_session_alive};
-pub use verdict::{Fingerprint, Held};
 pub use task::{
     PidFd, join_new_session_keyring, monotonic_ns, prepare_map_executable, set_close_on_exec, try_bpf,
     try_map_executable,
 };
+pub use verdict::{Fingerprint, Held};

@@ -102,8 +102,7 @@ impl Sensor {
 
     /// The process of this number, if it waits.
     pub fn held_as(&self, pid: u32) -> Result<Option<Held>> {
-        let value =
-            self.map("held")?.lookup(&pid.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read `held`"))?;
+        let value = self.map("held")?.lookup(&pid.to_ne_bytes(), MapFlags::ANY).map_err(bpf("cannot read `held`"))?;
         Ok(value.and_then(|value| from_bytes::<types::lictor_held>(&value)).map(|value| waiting(pid, &value)))
     }
 

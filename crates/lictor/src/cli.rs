@@ -160,16 +160,6 @@ pub(crate) enum TierArg {
     Llm,
 }
 
-impl TierArg {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Rules => "rules",
-            Self::Classifier => "classifier",
-            Self::Llm => "llm",
-        }
-    }
-}
-
 #[derive(Debug, Args)]
 #[command(after_help = "Example: lictor rules check /etc/lictor/rules.d
          lictor rules check my-rules.yaml")]
@@ -333,7 +323,9 @@ pub(crate) enum Decision {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: sudo lictor verdicts set allow 4242\n         sudo lictor verdicts set deny 7d0c5e9a31f2b604-0000000000000000-3 --ttl 1h")]
+#[command(
+    after_help = "Example: sudo lictor verdicts set allow 4242\n         sudo lictor verdicts set deny 7d0c5e9a31f2b604-0000000000000000-3 --ttl 1h"
+)]
 pub(crate) struct VerdictsSetArgs {
     /// What to decide
     #[arg(value_enum)]
@@ -346,7 +338,7 @@ pub(crate) struct VerdictsSetArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: sudo lictor verdicts clear")]
+#[command(after_help = "Example: sudo lictor verdicts clear\n         lictor verdicts list")]
 pub(crate) struct VerdictsClearArgs {}
 
 #[derive(Debug, Args)]

@@ -13,7 +13,10 @@ use anyhow::{Context as _, bail};
 use lictor_api::bytes::printable;
 use lictor_api::event::{Action, Event, Kind, Severity, Tier, Verdict};
 use lictor_api::log::Lines;
+use lictor_api::settings::classifier::Probability;
 use lictor_engine::policy::{Agent, PolicyFile, Problem};
+use lictor_judge::classifier::Classifier as Model;
+use lictor_judge::llm::LlmJudge;
 use lictor_judge::rules::{self, Rules};
 use lictor_judge::{Case, DefaultAction, Finding, Judge, Judgement, Pipeline};
 use serde::Serialize;
@@ -46,7 +49,22 @@ fn tiers(args: &JudgeArgs, context: &Context, policy: Option<&PolicyFile>) -> an
                 };
                 tiers.push(Box::new(for_agents(set.map_err(first_problems)?, policy, None)));
             }
-            TierArg::Classifier | TierArg::Llm => bail!("this Lictor has no tier `{}`", tier.name()),
+            TierArg::Classifier => {
+                let wanted = &context.settings.judge.classifier;
+                let (benign, malicious) = (wanted.benign, wanted.malicious);
+                let classifier = Model::load(&wanted.model, wanted.library.as_deref())
+                    .and_then(|classifier| {
+                        classifier.with_thresholds(benign.map(Probability::get), malicious.map(Probability::get))
+                    })
+                    .context("the classifier cannot be used")?;
+                tiers.push(Box::new(classifier));
+            }
+            TierArg::Llm => {
+                let Some(wanted) = &context.settings.judge.llm else {
+                    bail!("no language model is set up: say which with `judge.llm` in lictord.yaml");
+                };
+                tiers.push(Box::new(LlmJudge::new(wanted, None).context("the language model cannot be used")?));
+            }
         }
     }
     Ok(tiers)

@@ -83,6 +83,8 @@ mod tests {
             epoch: 3,
             sessions: 2,
             older_builds: vec![OlderBuild { build: "0123456789abcdef".into(), sessions: 1, problem: None }],
+            judge: Vec::new(),
+            rules: serde_json::Value::Null,
             counters: [("denied".to_owned(), 4), ("events_total".to_owned(), 17)].into(),
             uptime_ms: 61_000,
         };

@@ -24,9 +24,9 @@ use lictor_engine::policy::{self, PolicyFile};
 use lictor_engine::process::{ProcessFacts, ProcessKey, ProcessTree};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::judging::{Judging, WORKERS, Work};
 use crate::observe::{Context, observe};
 use crate::record::Recorder;
-use crate::judging::{Judging, WORKERS, Work};
 use crate::session::{Sessions, problems_error, session_name};
 use crate::{canary, control, effects, loaders, objects};
 
@@ -653,14 +653,7 @@ impl Daemon {
 
 impl Changing {
     /// To the record, to the judges, or to its end.
-    fn sort(
-        &mut self,
-        raw: &RawEvent,
-        clock: &Clock,
-        judging: &Judging,
-        events: &mut Vec<Event>,
-        orders: &mut Orders,
-    ) {
+    fn sort(&mut self, raw: &RawEvent, clock: &Clock, judging: &Judging, events: &mut Vec<Event>, orders: &mut Orders) {
         let key = ProcessKey { pid: raw.pid, start_ns: raw.start_ns };
         let event = self.observe(raw, clock);
         if !self.doomed.is_empty() {

@@ -256,8 +256,12 @@ impl Daemon {
         event.session = Some(session_name(session));
         event.agent = changing.sessions.find_mut(session).map(|session| session.record.agent.clone());
         event.process = crate::observe::process_of(key, ppid, uid, gid, &changing.tree, true);
-        event.exec =
-            Some(Exec { path: exe.as_deref().map(lictor_api::bytes::escape), sha256: None, interpreter: None, args: Vec::new() });
+        event.exec = Some(Exec {
+            path: exe.as_deref().map(lictor_api::bytes::escape),
+            sha256: None,
+            interpreter: None,
+            args: Vec::new(),
+        });
         Some(event)
     }
 
@@ -286,8 +290,12 @@ impl Daemon {
         let print = match parse_key(key) {
             Some(print) => print,
             None => {
-                let pid: u32 = key.parse().ok().with_context(|| format!("`{key}` is no key: see `lictor verdicts list`"))?;
-                held.iter().find(|held| held.pid == pid).with_context(|| format!("process {pid} is not held"))?.fingerprint
+                let pid: u32 =
+                    key.parse().ok().with_context(|| format!("`{key}` is no key: see `lictor verdicts list`"))?;
+                held.iter()
+                    .find(|held| held.pid == pid)
+                    .with_context(|| format!("process {pid} is not held"))?
+                    .fingerprint
             }
         };
         let by = Verdict {
@@ -302,9 +310,7 @@ impl Daemon {
             self.sensor.remember(&print, allow, expires)?;
         }
         let mut decided = 0;
-        for held in held.iter().filter(|held| {
-            held.fingerprint == print && (whole || key == held.pid.to_string())
-        }) {
+        for held in held.iter().filter(|held| held.fingerprint == print && (whole || key == held.pid.to_string())) {
             let key = key_of(held);
             let event = self.event_of(held);
             if allow {

@@ -19,6 +19,7 @@ use lictor_api::settings::{self, Settings};
 use lictor_bpf::{Fingerprint, abi::judged};
 use lictor_engine::policy::Undecided;
 use lictor_engine::process::ProcessKey;
+use lictor_judge::classifier::{Classifier, ClassifierError};
 use lictor_judge::llm::LlmJudge;
 use lictor_judge::rules::{RuleStore, Rules};
 use lictor_judge::{Basis, Case, DefaultAction, Judge, Judgement, Limits, Pipeline, Stage};
@@ -35,6 +36,8 @@ const REMEMBERED: usize = 200_000;
 const SETTLED: Duration = Duration::from_secs(2);
 /// Rules are bounded by their own budget; this ends what is not.
 const RULES_BUDGET: Duration = Duration::from_millis(250);
+/// Milliseconds on an idle machine; a busy one must not make an execution undecided.
+const CLASSIFIER_BUDGET: Duration = Duration::from_secs(2);
 
 /// One execution for the judges.
 pub(crate) struct Work {
@@ -63,6 +66,7 @@ pub(crate) struct Judging {
     /// For events that are no executions.
     rules_alone: Pipeline,
     llm: Option<Arc<LlmJudge>>,
+    classifies: bool,
     pub(crate) default_action: DefaultAction,
     pub(crate) hold_limit: Duration,
     /// Tiers that are wanted and cannot work, with the reason.
@@ -81,6 +85,18 @@ pub(crate) struct Judging {
     recent: Mutex<HashMap<u64, VecDeque<Event>>>,
     overflowed: AtomicU64,
     default_applied: AtomicU64,
+}
+
+/// The model, if there is one or if one is wanted: on a host without an installed model nobody misses it.
+fn classifier(wanted: &settings::classifier::Classifier) -> Result<Option<Classifier>, ClassifierError> {
+    let unasked = *wanted == settings::classifier::Classifier::default();
+    if unasked && !wanted.model.exists() {
+        return Ok(None);
+    }
+    let get = |threshold: Option<settings::classifier::Probability>| threshold.map(|threshold| threshold.get());
+    Classifier::load(&wanted.model, wanted.library.as_deref())?
+        .with_thresholds(get(wanted.benign), get(wanted.malicious))
+        .map(Some)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -103,6 +119,15 @@ impl Judging {
         let store = RuleStore::open(&settings.rules, &settings.state, Arc::clone(&rules));
         let mut broken = Vec::new();
         let mut stages = vec![Stage::inline(Arc::clone(&rules) as Arc<dyn Judge>, RULES_BUDGET)];
+        match classifier(&settings.judge.classifier) {
+            Ok(Some(judge)) => {
+                let limits = Limits { budget: CLASSIFIER_BUDGET, threads: 2, waiting: WORKERS, stuck: WORKERS };
+                stages.push(Stage::threads(Arc::new(judge), limits)?);
+            }
+            Ok(None) => {}
+            Err(error) => broken.push((Tier::Classifier, error.to_string())),
+        }
+        let classifies = stages.len() > 1;
         let mut llm = None;
         if let Some(wanted) = &settings.judge.llm {
             match LlmJudge::new(wanted, Some(&settings.state)) {
@@ -130,6 +155,7 @@ impl Judging {
             rules,
             store: Mutex::new(store),
             llm,
+            classifies,
             default_action,
             hold_limit: settings.judge.hold_limit,
             broken,
@@ -198,12 +224,19 @@ impl Judging {
 
     /// Who judges a session's executions by what, as one number for the kernel: part of every remembered verdict, and
     /// another one when agent, policy, rules or settings are others. 0: nobody judges them.
-    pub(crate) fn number(&self, session: &str, agent: &str, policy: &str, rules: &[String], undecided: Undecided) -> u32 {
+    pub(crate) fn number(
+        &self,
+        session: &str,
+        agent: &str,
+        policy: &str,
+        rules: &[String],
+        undecided: Undecided,
+    ) -> u32 {
         let globs: Arc<[String]> = Arc::from(rules);
         self.selectors.write().unwrap_or_else(PoisonError::into_inner).insert(session.to_owned(), Arc::clone(&globs));
         let now = self.rules.now();
         let by_rules = now.selection(&globs).len(Kind::Exec) > 0;
-        if !by_rules && undecided != Undecided::Hold && self.llm.is_none() {
+        if !by_rules && undecided != Undecided::Hold && self.llm.is_none() && !self.classifies {
             return 0;
         }
         let who = format!("{agent}\0{policy}\0{}\0{}", rules.join("\0"), now.epoch);

@@ -338,7 +338,10 @@ fn verdict(raw: &RawEvent, context: Option<&Context<'_>>, event: &Event) -> Verd
         latency_us,
         enforced: (!raw.enforced).then_some(false),
         // Arguments are final when the program is in place: then a denial is an end, not an error.
-        ..Verdict::new(if raw.reason == why::VERDICT || raw.reason == why::TRACED { Action::Kill } else { Action::Deny }, tier)
+        ..Verdict::new(
+            if raw.reason == why::VERDICT || raw.reason == why::TRACED { Action::Kill } else { Action::Deny },
+            tier,
+        )
     }
 }
 

@@ -210,10 +210,9 @@ impl Sessions {
             recorded: 0,
             denied: 0,
             answers: RefCell::default(),
-            rules: agent.rules().map_or_else(
-                || vec!["*".to_owned()],
-                |rules| rules.iter().map(|(glob, _)| glob.clone()).collect(),
-            ),
+            rules: agent
+                .rules()
+                .map_or_else(|| vec!["*".to_owned()], |rules| rules.iter().map(|(glob, _)| glob.clone()).collect()),
             policy_mark: own.as_ref().map_or_else(
                 || format!("daemon {}", self.policy_epoch),
                 |_| record_policy.map_or_else(String::new, |(file, text)| format!("own {file}\0{text}")),

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the built-in profiles permit and forbid, said as work and as theft.
 
-
 use lictor_engine::policy::{
     Access, BUILTIN, Compiled, Limits, Protocol, SessionFacts, builtin, builtin_file, default_policy, parse,
 };

@@ -364,8 +364,12 @@ mod tests {
         let mut event = Event::new(Kind::Exec, String::new(), "2026-01-02T03:04:05Z".to_owned());
         event.process.args = Some(args.iter().map(ToString::to_string).collect());
         event.process.cmdline = Some(args.join(" "));
-        event.exec =
-            Some(Exec { path: Some("/usr/bin/curl".into()), sha256: Some("ab".repeat(32)), interpreter: None, args: vec![] });
+        event.exec = Some(Exec {
+            path: Some("/usr/bin/curl".into()),
+            sha256: Some("ab".repeat(32)),
+            interpreter: None,
+            args: vec![],
+        });
         event
     }
 

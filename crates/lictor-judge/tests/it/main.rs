@@ -7,8 +7,6 @@
     reason = "clippy knows only functions marked as tests, not their helpers"
 )]
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers outside of test functions may fail a test too")]
-
 mod classifier;
 mod conditions;
 mod evaluation;
