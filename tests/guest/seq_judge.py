@@ -92,7 +92,7 @@ def verdicts_of(events, word):
 
 
 WORK = """for i in 1 2 3; do /bin/echo "fine $i"; done
-/bin/echo fine 1
+/bin/echo "fine 1"
 /usr/bin/id -u >/dev/null
 /bin/echo forbidden-word; echo "status $?"
 /bin/echo forbidden-word; echo "status $?"
@@ -173,7 +173,7 @@ def state_of(pid):
 def held_command(suite, *command):
     """Starts a session whose command is held; returns the process of `lictor run` and the held pid."""
     process = subprocess.Popen([suite.daemon.command, "run", "--agent", "judged", "--quiet", "--", *command], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, env=environment(suite), start_new_session=True)  # fmt: skip
+                               stderr=subprocess.PIPE, text=True, env=environment(suite), cwd=suite.ground.names["ws"], start_new_session=True)  # fmt: skip
     wait_until(lambda: held_now(suite), 20, "an execution is held")
     return process, held_now(suite)[0]["pid"]
 

@@ -15,7 +15,7 @@ use lictor_engine::process::ProcessKey;
 use lictor_judge::{DefaultAction, Judgement};
 
 use crate::daemon::Daemon;
-use crate::judging::{Work, facts_of};
+use crate::judging::{Facts, Work, facts_of};
 use crate::session::session_name;
 
 /// How often the bailiff looks.
@@ -35,7 +35,7 @@ impl Daemon {
     fn decide(&self, mut work: Work) {
         if work.args_cut
             && let Ok(Some(_)) = self.still(&work.key)
-            && let Some((args, ..)) = facts_of(work.key.pid)
+            && let Some(Facts { args, .. }) = facts_of(work.key.pid)
         {
             let args: Vec<String> = args.iter().map(|argument| lictor_api::bytes::escape(argument)).collect();
             work.event.process.cmdline = Some(args.join(" "));
@@ -48,6 +48,13 @@ impl Daemon {
     fn carry_out(&self, mut work: Work, judgement: &Judgement) {
         let mut verdict = judgement.verdict();
         let waits = work.state == judged::HELD && judgement.action == Action::Hold;
+        if work.enforce && !judgement.permits() && !waits && work.state != judged::REFUSED {
+            verdict.action = Action::Kill;
+        }
+        // Before it goes on: what it does next may be the same again.
+        if let Some(print) = self.judging.memorable(&work, judgement) {
+            self.remember(print, judgement.permits(), verdict.clone());
+        }
         if work.enforce {
             match (work.state, judgement.permits()) {
                 _ if waits => {}
@@ -55,16 +62,12 @@ impl Daemon {
                 (judged::REFUSED, _) => {}
                 (_, true) => {}
                 (_, false) => {
-                    verdict.action = Action::Kill;
                     self.end(&work.key);
                     self.judging.decided(&work.key);
                 }
             }
         } else if !judgement.permits() {
             verdict.enforced = Some(false);
-        }
-        if let Some(print) = self.judging.memorable(&work, judgement) {
-            self.remember(print, judgement.permits(), verdict.clone());
         }
         if work.state == judged::REFUSED {
             // It was refused, whatever is said of it now; the next attempt gets the answer.
@@ -245,7 +248,7 @@ impl Daemon {
 
     /// The event of a held process, from /proc: its own was lost, or taken by a daemon that is gone.
     fn event_of(&self, held: &Held) -> Option<Event> {
-        let (args, exe, cwd) = facts_of(held.pid)?;
+        let Facts { args, exe, cwd } = facts_of(held.pid)?;
         let mut changing = self.lock();
         let (key, session) = (key_of(held), held.session);
         let (ppid, uid, gid) = owner_of(held.pid)?;
@@ -279,7 +282,7 @@ impl Daemon {
             pid: held.pid,
             session: session_name(held.session),
             waiting_ms: now.saturating_sub(held.since_ns) / 1_000_000,
-            cmdline: facts_of(held.pid).map(|(args, ..)| lictor_api::bytes::escape(&args.join(&b' '))),
+            cmdline: facts_of(held.pid).map(|facts| lictor_api::bytes::escape(&facts.args.join(&b' '))),
         });
         Ok(Verdicts { remembered: remembered.collect(), held: held.collect() })
     }

@@ -490,13 +490,20 @@ fn is_settled(work: &Work) -> bool {
     i64::try_from(now.as_secs()).is_ok_and(|now| now - metadata.ctime() > SETTLED.as_secs() as i64)
 }
 
+/// What /proc tells of a process.
+pub(crate) struct Facts {
+    pub(crate) args: Vec<Vec<u8>>,
+    pub(crate) exe: Option<Vec<u8>>,
+    pub(crate) cwd: Option<Vec<u8>>,
+}
+
 /// The arguments, directory and program of a process as /proc tells them; for one that does not run yet they are final.
-pub(crate) fn facts_of(pid: u32) -> Option<(Vec<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>)> {
+pub(crate) fn facts_of(pid: u32) -> Option<Facts> {
     use std::os::unix::ffi::OsStrExt as _;
     let proc = Path::new("/proc").join(pid.to_string());
     let line = std::fs::read(proc.join("cmdline")).ok()?;
     let args =
         line.strip_suffix(&[0]).unwrap_or(&line).split(|byte| *byte == 0).map(<[u8]>::to_vec).collect::<Vec<_>>();
     let link = |name: &str| std::fs::read_link(proc.join(name)).ok().map(|path| path.as_os_str().as_bytes().to_vec());
-    Some((args, link("exe"), link("cwd")))
+    Some(Facts { args, exe: link("exe"), cwd: link("cwd") })
 }

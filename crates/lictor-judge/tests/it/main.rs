@@ -6,7 +6,6 @@
     clippy::panic,
     reason = "clippy knows only functions marked as tests, not their helpers"
 )]
-
 mod classifier;
 mod conditions;
 mod evaluation;
