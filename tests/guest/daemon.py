@@ -13,7 +13,7 @@ CONTROL = "/run/lictor/control.sock"
 PINS = "/sys/fs/bpf/lictor"
 STATE = "/var/lib/lictor"
 CGROUP = "/sys/fs/cgroup/suite-lictord"
-SECONDS_TO_START = 120  # a second set of programs, attached beside the first on an emulated and busy machine
+SECONDS_TO_START = 240
 
 
 class Daemon:

@@ -50,7 +50,7 @@ def installed(suite, scripts, options):
     with open(suite.work / "installed.log", "wb") as log:
         daemon = subprocess.Popen(["/usr/local/bin/lictord"], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=environment(suite))
     try:
-        wait_until(lambda: daemon.poll() is not None or Daemon.answers(), 60, "the installed daemon answers")
+        wait_until(lambda: daemon.poll() is not None or Daemon.answers(), 240, "the installed daemon answers")
         require("ENFORCING" in call("/usr/local/bin/lictor", "status"), (suite.work / "installed.log").read_text(errors="replace"))
         require(os.stat(CONTROL).st_gid == grp.getgrnam("lictor").gr_gid, "the socket is not the group's")
         call("/usr/local/bin/lictor", "run", "--agent", "default", "--", "true")

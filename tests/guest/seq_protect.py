@@ -43,7 +43,7 @@ class Service:
 
     def start_and_wait(self, **how):
         pid = self.start(**how)
-        wait_until(lambda: not alive(pid) or self.daemon.answers(), 60, "the service answers or ends")
+        wait_until(lambda: not alive(pid) or self.daemon.answers(), 240, "the service answers or ends")
         require(alive(pid), f"the service ended: {self.said()}")
         require(self.daemon.enforces(), f"the service does not enforce: {self.said()}")
         return pid
@@ -118,7 +118,7 @@ def traced(suite, service):
     waiting = service.start(through="read -r -t 3 <> /run/guest-wait || exec")
     done = subprocess.run([f"{suite.ground.names['bin']}/attack", "seize", str(waiting)], capture_output=True, text=True, check=False)
     require(done.returncode == 1, f"root traces what is about to be the daemon: status {done.returncode}: {done.stderr}")
-    wait_until(service.daemon.answers, 60, "the daemon that was not traced answers")
+    wait_until(service.daemon.answers, 240, "the daemon that was not traced answers")
     init(f"kill -9 {waiting}")
     wait_until(lambda: not alive(waiting), 10, "PID 1 ends the daemon")
 

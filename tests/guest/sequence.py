@@ -58,7 +58,7 @@ def command_of(suite, agent, arguments, *options):
 
 def lictor(suite, *arguments, **options):
     """Runs `lictor` and returns what came of it."""
-    settings = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "timeout": 90, "cwd": suite.ground.names["ws"],
+    settings = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "timeout": 240, "cwd": suite.ground.names["ws"],
                 "env": environment(suite), **options}  # fmt: skip
     return subprocess.run([suite.daemon.command, *map(str, arguments)], **settings)
 
