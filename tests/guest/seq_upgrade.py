@@ -20,6 +20,15 @@ def builds():
     return sorted(name for name in os.listdir(PINS) if os.path.isdir(f"{PINS}/{name}/links"))
 
 
+def links_held(pid):
+    """How many links to programs in the kernel a process keeps: each one keeps its program attached."""
+    held = 0
+    for name in os.listdir(f"/proc/{pid}/fdinfo"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/fdinfo/{name}", encoding="ascii") as entry:
+            held += "link_id:" in entry.read()
+    return held
+
+
 def status(suite):
     got = lictor(suite, "status", "--json")
     require(got.returncode == 0, f"lictor status: {got.stdout} {got.stderr}")
@@ -62,6 +71,8 @@ def upgraded(suite, other, hard):
     suite.daemon.ensure()
     require(len(builds()) == 1, f"before the upgrade: {builds()}")
     before = builds()[0]
+    links = links_held(names["daemon"])
+    require(links > 50, f"the daemon holds {links} links")
     held = Session(suite.daemon.command, "privileged", f"{names['bin']}/attack", suite.work / "held.jsonl", names["ws"], environment(suite))
     try:
         with session(suite, "upgraded", *attempts(names, log, stop)) as load:
@@ -74,7 +85,7 @@ def upgraded(suite, other, hard):
                 time.sleep(3.5)
             suite.daemon.program = other
             suite.daemon.start()
-            yield {"load": load, "held": held, "log": log, "stop": stop, "gone": gone, "back": now(), "before": before}
+            yield {"load": load, "held": held, "log": log, "stop": stop, "gone": gone, "back": now(), "before": before, "links": links}
     finally:
         held.close()
         suite.daemon.program = original
@@ -116,6 +127,7 @@ def under_upgrade(suite, hard):
         state["held"].close()
         wait_until(lambda: builds() == after, 30, f"the programs of {before} are removed after their last session")
         wait_until(lambda: not status(suite).get("older_builds"), 10, "status no longer tells of them")
+        wait_until(lambda: links_held(names["daemon"]) == state["links"], 10, "no program of the older build is attached any more")
     return judge(log_of(log), counted(said), state, hard)
 
 

@@ -10,25 +10,21 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
-use jiff::Timestamp;
 use lictor_api::control::{Hooks, Mode, OlderBuild, State, Status};
-use lictor_api::event::{Action, Event, Kind, Lost};
 use lictor_api::settings::{FailClosed, Settings, Switch};
-use lictor_bpf::{Counters, Legacy, Options, PidFd, RawEvent, Sensor, abi, abi::judged, decode, monotonic_ns};
+use lictor_bpf::{Counters, Legacy, Options, PidFd, Sensor, abi};
 use lictor_engine::policy::{self, PolicyFile};
-use lictor_engine::process::{ProcessFacts, ProcessKey, ProcessTree};
+use lictor_engine::process::{ProcessKey, ProcessTree};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::judging::{Judging, WORKERS, Work};
-use crate::observe::{Context, observe};
+use crate::judging::{Judging, WORKERS};
 use crate::record::Recorder;
-use crate::session::{Sessions, problems_error, session_name};
-use crate::{canary, control, effects, loaders, objects};
+use crate::session::{Sessions, problems_error};
+use crate::{canary, control, effects, loaders, objects, rings};
 
 /// How the daemon was started.
 pub struct Start {
@@ -65,28 +61,13 @@ pub(crate) struct Changing {
     pub(crate) policy: Option<PolicyFile>,
     /// Ended by a judgement: what they start before they are gone is ended too.
     pub(crate) doomed: HashSet<ProcessKey>,
-    lost_reported: Counters,
-    undecodable: u64,
+    pub(crate) lost_reported: Counters,
+    pub(crate) undecodable: u64,
 }
 
-/// What the ring thread took in one round.
-#[derive(Default)]
-struct Round {
-    records: Vec<Vec<u8>>,
-    /// Losses of other builds' rings since the last round, and records there in a form that this build does not read.
-    lost_elsewhere: u64,
-    unreadable: u64,
-}
-
-const BEAT: Duration = Duration::from_millis(500);
-/// How often the rings are looked into: the kernel wakes us only when one fills up, or a session has ended.
-const ROUND: Duration = Duration::from_millis(20);
-/// The same while there is no session, and so nothing to tell.
-const IDLE_ROUND: Duration = Duration::from_millis(250);
+pub(crate) const BEAT: Duration = Duration::from_millis(500);
 /// How long a client waits for the last events at the most.
 const FLUSH: Duration = Duration::from_secs(40);
-/// Events taken in one round, with the lock held: clients wait for it.
-const BATCH: usize = 2048;
 
 /// Runs until SIGTERM (or, private, until the session is over).
 pub fn run(start: Start) -> Result<()> {
@@ -179,7 +160,7 @@ pub fn run(start: Start) -> Result<()> {
     }
     let rings = {
         let daemon = Arc::clone(&daemon);
-        std::thread::Builder::new().name("rings".into()).spawn(move || rings(&daemon))?
+        std::thread::Builder::new().name("rings".into()).spawn(move || rings::read(&daemon))?
     };
     let mut judges = Vec::new();
     for _ in 0..WORKERS {
@@ -307,111 +288,13 @@ fn beating<T>(legacy: &[Arc<Legacy>], work: impl FnOnce() -> T) -> T {
                 for older in legacy {
                     older.beat();
                 }
-                std::thread::sleep(ROUND);
+                std::thread::sleep(rings::ROUND);
             }
         });
         let result = work();
         done.store(true, Ordering::Release);
         result
     })
-}
-
-fn rings(daemon: &Daemon) {
-    let (sender, receiver) = channel::<Vec<u8>>();
-    let rings = open_rings(daemon, &sender);
-    let legacy = daemon.legacy();
-    let mut older: Vec<OlderRings<'_>> = legacy.iter().filter_map(|older| OlderRings::open(older, &sender)).collect();
-    loop {
-        let last = daemon.stopping.load(Ordering::Acquire);
-        let wait = if daemon.lock().sessions.live.is_empty() { IDLE_ROUND } else { ROUND };
-        if let Err(error) = rings.poll(wait, BATCH) {
-            tracing::error!("cannot read the kernel's events: {error}");
-            std::thread::sleep(ROUND);
-        }
-        let mut round = Round::default();
-        older.retain_mut(|older| older.take(&mut round));
-        round.records.extend(receiver.try_iter());
-        daemon.take(&round);
-        // A full batch may have left something in the rings: only a round that emptied them counts.
-        let (number, changed) = &daemon.rounds;
-        if round.records.len() < BATCH
-            && let Ok(mut number) = number.lock()
-        {
-            *number += 1;
-            changed.notify_all();
-        }
-        if last {
-            return;
-        }
-        if daemon.judging.poll_rules() {
-            let changing = &mut *daemon.lock();
-            if let Err(error) = changing.sessions.renew_judges(&daemon.sensor) {
-                tracing::error!("verdicts by the rules before may still hold: {error:#}");
-            }
-        }
-    }
-}
-
-/// The rings of another build's programs.
-struct OlderRings<'a> {
-    legacy: &'a Legacy,
-    rings: lictor_bpf::Rings<'a>,
-    /// Records that are counted and not read.
-    unread: std::rc::Rc<std::cell::Cell<u64>>,
-    lost: u64,
-}
-
-impl<'a> OlderRings<'a> {
-    fn open(legacy: &'a Legacy, sender: &Sender<Vec<u8>>) -> Option<OlderRings<'a>> {
-        let unread = std::rc::Rc::new(std::cell::Cell::new(0));
-        let readable = legacy.events_are_readable();
-        let (sender, count) = (sender.clone(), std::rc::Rc::clone(&unread));
-        let rings = legacy.rings(move |bytes| {
-            if readable {
-                // The receiver lives as long as the ring.
-                let _alive = sender.send(bytes.to_vec());
-            } else {
-                count.set(count.get() + 1);
-            }
-        });
-        match rings {
-            Ok(rings) => Some(OlderRings { legacy, rings, unread, lost: 0 }),
-            Err(error) => {
-                tracing::error!("the events of build {} cannot be read: {error}", legacy.build());
-                None
-            }
-        }
-    }
-
-    /// False when its programs are gone, and this was the last of them.
-    fn take(&mut self, round: &mut Round) -> bool {
-        let removed = self.legacy.is_removed();
-        if let Err(error) = self.rings.poll(Duration::ZERO, BATCH) {
-            tracing::error!("cannot read the events of build {}: {error}", self.legacy.build());
-        }
-        round.unreadable += self.unread.take();
-        if let Ok(counters) = self.legacy.counters() {
-            round.lost_elsewhere += counters.lost_ring.saturating_sub(self.lost);
-            self.lost = counters.lost_ring;
-        }
-        !removed
-    }
-}
-
-fn open_rings<'a>(daemon: &'a Daemon, sender: &Sender<Vec<u8>>) -> lictor_bpf::Rings<'a> {
-    loop {
-        let sender = sender.clone();
-        match lictor_bpf::Rings::open(&daemon.sensor, move |bytes| {
-            // The receiver lives as long as the ring.
-            let _alive = sender.send(bytes.to_vec());
-        }) {
-            Ok(rings) => return rings,
-            Err(error) => {
-                tracing::error!("cannot open the kernel's events: {error}");
-                std::thread::sleep(BEAT);
-            }
-        }
-    }
 }
 
 impl Daemon {
@@ -458,77 +341,6 @@ impl Daemon {
         }
     }
 
-    /// One round: events, losses, ended sessions.
-    fn take(&self, round: &Round) {
-        let clock = Clock::now();
-        let mut orders = Orders::default();
-        let mut guard = self.lock();
-        let changing = &mut *guard;
-        let mut events = Vec::with_capacity(round.records.len());
-        for bytes in &round.records {
-            match decode(bytes) {
-                Ok(raw) => changing.sort(&raw, &clock, &self.judging, &mut events, &mut orders),
-                Err(error) => {
-                    changing.undecodable += 1;
-                    tracing::error!("an event cannot be decoded: {error}");
-                    events.push(lost(1, "an event could not be decoded", &clock));
-                }
-            }
-        }
-        if let Ok(counters) = self.sensor.counters() {
-            let before = changing.lost_reported;
-            for (now, then, reason) in [
-                (counters.lost_ring, before.lost_ring, "the ring to lictord was full"),
-                (
-                    counters.lost_scratch,
-                    before.lost_scratch,
-                    "all path buffers of a CPU were in use; the access was denied",
-                ),
-            ] {
-                if now > then {
-                    events.push(lost(now - then, reason, &clock));
-                }
-            }
-            changing.lost_reported = counters;
-        }
-        for (count, reason) in [
-            (round.lost_elsewhere, "the ring of an older build's programs was full"),
-            (round.unreadable, "an older build's programs tell of events in a form that this build does not read"),
-        ] {
-            if count > 0 {
-                events.push(lost(count, reason, &clock));
-            }
-        }
-        match changing.sessions.collect(&self.sensor, &self.legacy()) {
-            Ok(gone) => {
-                for number in gone {
-                    changing.tree.forget_session(number);
-                    if number != canary::NUMBER {
-                        tracing::info!("session {} has ended", session_name(number));
-                    }
-                }
-            }
-            Err(error) => tracing::error!("cannot look after the sessions: {error:#}"),
-        }
-        let (doomed, tree) = (&mut changing.doomed, &changing.tree);
-        doomed.retain(|key| tree.is_alive(key) || !tree.started_by(*key).is_empty());
-        drop(guard);
-        let mut recorder = self.recorder();
-        for event in events {
-            recorder.write(event);
-        }
-        recorder.flush();
-        drop(recorder);
-        for key in orders.end {
-            self.end(&key);
-        }
-        for work in orders.work {
-            if let Err(work) = self.judging.submit(work) {
-                self.unjudged(*work);
-            }
-        }
-    }
-
     /// Whether a task is governed, by this build or by one whose sessions live on.
     pub(crate) fn governs(&self, task: &PidFd) -> Result<bool> {
         if self.sensor.session_of(task)?.is_some() {
@@ -540,6 +352,15 @@ impl Daemon {
             }
         }
         Ok(false)
+    }
+
+    /// The ring thread emptied the rings.
+    pub(crate) fn round_done(&self) {
+        let (number, changed) = &self.rounds;
+        if let Ok(mut number) = number.lock() {
+            *number += 1;
+            changed.notify_all();
+        }
     }
 
     /// Returns when everything that was in the rings at the call is recorded.
@@ -649,116 +470,6 @@ impl Daemon {
     fn unload(&self) -> Result<()> {
         self.sensor.unpin().context("cannot take the programs out of the kernel")
     }
-}
-
-impl Changing {
-    /// To the record, to the judges, or to its end.
-    fn sort(&mut self, raw: &RawEvent, clock: &Clock, judging: &Judging, events: &mut Vec<Event>, orders: &mut Orders) {
-        let key = ProcessKey { pid: raw.pid, start_ns: raw.start_ns };
-        let event = self.observe(raw, clock);
-        if !self.doomed.is_empty() {
-            let facts = self.tree.get(key);
-            let doomed = |facts: &ProcessFacts| self.doomed.iter().any(|doomed| facts.creators.contains(&doomed.pid));
-            if facts.is_some_and(doomed) && raw.op != abi::process_op::EXIT {
-                orders.end.push(key);
-            }
-        }
-        let Some(mut event) = event else { return };
-        match raw.judged {
-            judged::UNKNOWN | judged::HELD | judged::REFUSED => {
-                let enforce = self.sessions.find_mut(raw.session).is_none_or(|session| session.mode == Mode::Enforce);
-                orders.work.push(Work {
-                    event,
-                    key,
-                    session: raw.session,
-                    fingerprint: raw.fingerprint,
-                    state: raw.judged,
-                    enforce,
-                    args_cut: raw.args_cut,
-                });
-                return;
-            }
-            judged::ALLOW | judged::DENY => {
-                if let (Some(said), Some(verdict)) = (judging.said_of(&raw.fingerprint), &mut event.verdict) {
-                    (verdict.rule, verdict.source, verdict.reason) = (said.rule, said.source, said.reason);
-                    (verdict.severity, verdict.tags, verdict.also) = (said.severity, said.tags, said.also);
-                    verdict.score = said.score;
-                    if verdict.action == Action::Allow && said.action == Action::Alert {
-                        verdict.action = Action::Alert;
-                    }
-                }
-            }
-            _ => {
-                let session = self.sessions.find_mut(raw.session);
-                let enforce = session.as_ref().is_none_or(|session| session.mode == Mode::Enforce);
-                if session.is_some_and(|session| session.judged) && judging.annotate(&mut event) {
-                    if enforce {
-                        orders.end.push(key);
-                    } else if let Some(verdict) = &mut event.verdict {
-                        verdict.enforced = Some(false);
-                    }
-                }
-            }
-        }
-        self.sessions.count(raw.session, event.is_denied());
-        events.push(event);
-    }
-
-    fn observe(&mut self, raw: &RawEvent, clock: &Clock) -> Option<Event> {
-        if raw.session == canary::NUMBER {
-            return None;
-        }
-        let time = clock.time_of(raw.time_ns);
-        match self.sessions.find_mut(raw.session) {
-            Some(session) => {
-                let context = Context {
-                    session: session.record.name(),
-                    agent: &session.record.agent,
-                    compiled: &session.compiled,
-                    answers: &session.answers,
-                };
-                observe(raw, &mut self.tree, Some(&context), time)
-            }
-            None => {
-                let mut event = observe(raw, &mut self.tree, None, time);
-                if let Some(event) = &mut event {
-                    event.session = Some(session_name(raw.session));
-                }
-                event
-            }
-        }
-    }
-}
-
-/// What a round of events leads to, done when nothing is locked any more.
-#[derive(Default)]
-struct Orders {
-    work: Vec<Work>,
-    end: Vec<ProcessKey>,
-}
-
-/// The kernel's monotonic clock in calendar time.
-struct Clock {
-    mono_ns: u64,
-    wall: SystemTime,
-}
-
-impl Clock {
-    fn now() -> Clock {
-        Clock { mono_ns: monotonic_ns(), wall: SystemTime::now() }
-    }
-
-    fn time_of(&self, mono_ns: u64) -> String {
-        let ago = Duration::from_nanos(self.mono_ns.saturating_sub(mono_ns));
-        let time = Timestamp::try_from(self.wall - ago).unwrap_or(Timestamp::UNIX_EPOCH);
-        format!("{time:.9}")
-    }
-}
-
-fn lost(count: u64, reason: &str, clock: &Clock) -> Event {
-    let mut event = Event::new(Kind::Lost, ulid::Ulid::new().to_string(), clock.time_of(clock.mono_ns));
-    event.lost = Some(Lost { count, reason: reason.into() });
-    event
 }
 
 /// Until a signal says stop; a private daemon also until its session and its client are gone.

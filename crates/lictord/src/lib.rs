@@ -10,6 +10,7 @@ mod loaders;
 mod objects;
 mod observe;
 mod record;
+mod rings;
 mod session;
 mod tables;
 

@@ -285,28 +285,42 @@ static __always_inline bool guarded(void)
 }
 
 /* Whether the daemon marked this object (policy 0), or, with a tree's mark, something above it. */
+struct own {
+	u64 dentry;
+	u64 ours;
+};
+
+static long look_above(u32 i, struct own *o)
+{
+	struct dentry *d = (struct dentry *)o->dentry;
+	struct inode *inode = BPF_CORE_READ(d, d_inode);
+
+	if (inode) {
+		struct lictor_identity_key key = {.policy = 0};
+		key.ino = BPF_CORE_READ(inode, i_ino);
+		key.dev = BPF_CORE_READ(inode, i_sb, s_dev);
+		key.generation = BPF_CORE_READ(inode, i_generation);
+		u32 *rights = bpf_map_lookup_elem(&identities, &key);
+		/* A folder that the daemon marked read-only is a cgroup that it is in: that, and the files in it. */
+		if (rights && (((*rights & LICTOR_DENY) && (i == 0 || (*rights & LICTOR_IDENTITY_TREE))) ||
+			       ((*rights & LICTOR_READONLY) && i <= 1))) {
+			o->ours = 1;
+			return 1;
+		}
+	}
+	u64 up = (u64)BPF_CORE_READ(d, d_parent);
+	if (up == o->dentry)
+		return 1;
+	o->dentry = up;
+	return 0;
+}
+
 static __noinline int our_object(u64 dentry)
 {
-	for (int i = 0; i < 16; i++) {
-		struct dentry *d = (struct dentry *)dentry;
-		struct inode *inode = BPF_CORE_READ(d, d_inode);
-		if (inode) {
-			struct lictor_identity_key key = {.policy = 0};
-			key.ino = BPF_CORE_READ(inode, i_ino);
-			key.dev = BPF_CORE_READ(inode, i_sb, s_dev);
-			key.generation = BPF_CORE_READ(inode, i_generation);
-			u32 *rights = bpf_map_lookup_elem(&identities, &key);
-			if (rights && (*rights & LICTOR_DENY) && (i == 0 || (*rights & LICTOR_IDENTITY_TREE)))
-				return 1;
-			if (rights && (*rights & LICTOR_READONLY) && i <= 1)
-				return 1; /* a cgroup that the daemon is in, and that folder's own files */
-		}
-		u64 up = (u64)BPF_CORE_READ(d, d_parent);
-		if (up == dentry)
-			return 0;
-		dentry = up;
-	}
-	return 0;
+	struct own o = {.dentry = dentry};
+
+	bpf_loop(4096, look_above, &o, 0);
+	return o.ours;
 }
 
 #endif

@@ -325,29 +325,39 @@ int BPF_PROG(lictor_path_link, struct dentry *old_dentry, const struct path *new
  * Hooks that get a dentry and no mount (times, xattrs, ACLs, readlink). The filesystem can be mounted in several
  * places: a deny at any of them denies, and one place that permits is needed.
  */
+struct mounts {
+	u64 sb, ns, whole, mount, chosen;
+};
+
+static long look_at_mount(u32 i, struct mounts *w)
+{
+	struct mount *m = (struct mount *)w->mount;
+
+	if (!m)
+		return 1;
+	if ((u64)BPF_CORE_READ(m, mnt_ns) == w->ns) {
+		/* The mount of the whole filesystem shows the object for certain; another one only when nothing better is
+		 * there (the climb then finds out whether it does). */
+		bool whole = (u64)BPF_CORE_READ(m, mnt.mnt_root) == w->whole;
+		if (whole || !w->chosen)
+			w->chosen = (u64)m;
+		if (whole)
+			return 1;
+	}
+	w->mount = next_mount(w->sb, (u64)m);
+	return 0;
+}
+
 static __noinline u64 some_mount(struct dentry *dentry)
 {
-	u64 sb = (u64)dentry->d_sb;
-	u64 ns = (u64)bpf_get_current_task_btf()->nsproxy->mnt_ns;
-	u64 whole = (u64)BPF_CORE_READ((struct super_block *)sb, s_root);
-	u64 first = first_mount(sb), mount = first, chosen = 0;
+	struct super_block *sb = dentry->d_sb;
+	u64 first = first_mount((u64)sb);
+	struct mounts w = {.sb = (u64)sb, .mount = first};
 
-	for (int i = 0; i < 64; i++) {
-		if (!mount)
-			break;
-		struct mount *m = (struct mount *)mount;
-		if ((u64)BPF_CORE_READ(m, mnt_ns) == ns) {
-			/* The mount of the whole filesystem shows the object for certain; another one only when nothing
-			 * better is there (the climb then finds out whether it does). */
-			u64 root = (u64)BPF_CORE_READ(m, mnt.mnt_root);
-			if (!chosen || root == whole)
-				chosen = mount;
-			if (root == whole)
-				break;
-		}
-		mount = next_mount(sb, mount);
-	}
-	return chosen ? chosen : first; /* a kernel mount of its own (memory) is fine, another namespace's is not */
+	w.ns = (u64)bpf_get_current_task_btf()->nsproxy->mnt_ns;
+	w.whole = (u64)BPF_CORE_READ(sb, s_root);
+	bpf_loop(8192, look_at_mount, &w, 0);
+	return w.chosen ? w.chosen : first; /* a kernel mount of its own (memory) is fine, another namespace's is not */
 }
 
 static __always_inline int change_anywhere(struct subject *s, struct dentry *dentry, u16 op, u32 need)

@@ -107,6 +107,14 @@ static __always_inline u32 why(struct subject *s, struct access *a, u32 accept, 
 	return 0;
 }
 
+/* The same, verified once and by itself instead of once for each way to it. */
+__noinline u32 why_not(struct subject *s, struct access *a, u32 accept, u32 identity, u64 status_and_need)
+{
+	if (!s || !a)
+		return LICTOR_WHY_INTERNAL;
+	return why(s, a, accept, identity, status_and_need >> 32, (u32)status_and_need);
+}
+
 static __always_inline u32 class_below(u32 state)
 {
 	/* The state after one more '/', then its move class. */
@@ -164,8 +172,34 @@ __noinline int rights_of(struct subject *s, struct walked *out, u64 dentry, u64 
 /*
  * A file with several names is forbidden under all when it is under one. The names that the kernel has in mind are
  * looked at here (a link that somebody made a moment ago is among them, and so is the name that it was made from);
- * those that lay there before the session are marked by the daemon (`identities`).
+ * those that lay there before the session are marked by the daemon (`identities`). With more names than can be looked at
+ * it is forbidden.
  */
+#define NAMES_MOST 8192
+struct names {
+	struct subject *s;
+	u64 slot;
+};
+
+static long look_at_name(u32 i, struct names *n)
+{
+	struct lictor_scratch *buf = scratch_at(n->slot);
+	if (!buf)
+		return 1; /* `broken` stays */
+	struct other_names *o = &buf->names;
+	if (!o->name) {
+		o->broken = 0;
+		return 1;
+	}
+	if (o->name != o->dentry) {
+		rights_of(n->s, &buf->other, o->name, o->mnt, o->place);
+		if (!buf->other.status)
+			o->rights |= buf->other.accept & (LICTOR_DENY | LICTOR_READONLY | LICTOR_EXEC_DENY);
+	}
+	o->name = next_name(o->name);
+	return 0;
+}
+
 __noinline u32 other_names(struct subject *s, u64 dentry, u64 mnt, u64 place)
 {
 	struct dentry *d = (struct dentry *)dentry;
@@ -176,19 +210,16 @@ __noinline u32 other_names(struct subject *s, u64 dentry, u64 mnt, u64 place)
 	struct inode *inode = BPF_CORE_READ(d, d_inode);
 	if (!inode || (BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFREG || BPF_CORE_READ(inode, i_nlink) < 2)
 		return 0;
-	u64 name = dentry_of((u64)BPF_CORE_READ(inode, i_dentry.first));
-	u32 rights = 0;
-	for (int i = 0; i < 64; i++) {
-		if (!name)
-			break;
-		if (name != dentry) {
-			rights_of(s, &buf->other, name, mnt, place);
-			if (!buf->other.status)
-				rights |= buf->other.accept & (LICTOR_DENY | LICTOR_READONLY | LICTOR_EXEC_DENY);
-		}
-		name = next_name(name);
-	}
-	return rights;
+	struct other_names *o = &buf->names;
+	o->name = dentry_of((u64)BPF_CORE_READ(inode, i_dentry.first));
+	o->dentry = dentry;
+	o->mnt = mnt;
+	o->place = place;
+	o->rights = 0;
+	o->broken = 1;
+	struct names n = {.s = s, .slot = place >> 32};
+	bpf_loop(NAMES_MOST, look_at_name, &n, 0);
+	return o->broken ? LICTOR_DENY : o->rights;
 }
 
 /* An abstract unix name: no tree, only bytes. */
@@ -278,40 +309,53 @@ static __always_inline bool every_time(struct subject *s, struct access *a)
 #define CALL_EXECVE 221
 #define CALL_EXECVEAT 281
 #endif
-#define PASSED_ARGS_MOST 128
+#define PASSED_ARGS_MOST 4096
+struct passed {
+	u64 argv;
+	u32 slot;
+	u32 pos;
+	u32 cut;
+	u32 pad;
+};
+
+static long copy_passed_arg(u32 i, struct passed *p)
+{
+	struct lictor_scratch *buf = scratch_at(p->slot);
+	u32 pos = p->pos;
+	u64 arg = 0;
+
+	if (!buf || bpf_probe_read_user(&arg, sizeof(arg), (void *)(p->argv + (u64)i * sizeof(arg))))
+		return 1;
+	if (!arg) {
+		p->cut = 0;
+		return 1;
+	}
+	if (pos >= LICTOR_ARGS_MAX)
+		return 1;
+	u32 room = LICTOR_ARGS_MAX - pos;
+	long got = bpf_probe_read_user_str(&buf->data[LICTOR_SCRATCH_TOP + pos], room, (void *)arg);
+	if (got <= 0 || got > room)
+		return 1;
+	p->pos = pos + got;
+	return got == room; /* it filled the rest: it may be longer */
+}
+
 __noinline u32 passed_args(u32 slot)
 {
-	struct lictor_scratch *buf = scratch_at(slot);
 	struct pt_regs___call *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	u64 argv = 0;
-	u32 pos = 0;
+	struct passed p = {.slot = slot, .cut = 1};
 
-	if (!buf || !regs)
+	if (!regs)
 		return 0;
 	u64 call = CALL_NUMBER(regs);
 	if (call == CALL_EXECVE)
-		argv = CALL_SECOND(regs);
+		p.argv = CALL_SECOND(regs);
 	else if (call == CALL_EXECVEAT)
-		argv = CALL_THIRD(regs);
+		p.argv = CALL_THIRD(regs);
 	else
 		return 0; /* a 32-bit caller: its pointers have another size */
-	for (u32 i = 0; i < PASSED_ARGS_MOST; i++) {
-		u64 arg = 0;
-		if (bpf_probe_read_user(&arg, sizeof(arg), (void *)(argv + i * sizeof(arg))))
-			return pos << 1 | 1;
-		if (!arg)
-			return pos << 1;
-		if (pos >= LICTOR_ARGS_MAX)
-			return pos << 1 | 1;
-		u32 room = LICTOR_ARGS_MAX - pos;
-		long got = bpf_probe_read_user_str(&buf->data[LICTOR_SCRATCH_TOP + pos], room, (void *)arg);
-		if (got <= 0 || got > room)
-			return pos << 1 | 1;
-		pos += got;
-		if (got == room)
-			return pos << 1 | 1; /* it filled the rest: it may be longer */
-	}
-	return pos << 1 | 1;
+	bpf_loop(PASSED_ARGS_MOST, copy_passed_arg, &p, 0);
+	return p.pos << 1 | p.cut;
 }
 
 /* No buffer to write the path in: denied, and said. */
@@ -487,7 +531,7 @@ __noinline int judge(struct subject *s, struct access *a)
 		if (!two->status)
 			end = two->pos;
 		if (!reason)
-			reason = why(s, a, two->accept, two->identity, two->status, a->need2);
+			reason = why_not(s, a, two->accept, two->identity, (u64)two->status << 32 | a->need2);
 	}
 	u32 tail = end;
 	if (a->flags & ACCESS_ABSTRACT) {
@@ -501,7 +545,7 @@ __noinline int judge(struct subject *s, struct access *a)
 		one->identity |= names;
 	}
 	if (!reason)
-		reason = why(s, a, one->accept, one->identity, one->status, a->need);
+		reason = why_not(s, a, one->accept, one->identity, (u64)one->status << 32 | a->need);
 	if (!reason && a->dentry2 && !one->status && !two->status) {
 		if ((s->flags & LICTOR_HAS_READ) && (two->accept & LICTOR_READ) && !(one->accept & LICTOR_READ))
 			reason = LICTOR_WHY_WIDEN;

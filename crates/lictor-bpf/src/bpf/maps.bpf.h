@@ -184,6 +184,14 @@ struct walked { /* what is known of one end of an access */
 	u32 pos;
 	u32 pad;
 };
+struct other_names { /* the look at the other names of the near end */
+	u64 name; /* struct dentry; 0: that was the last */
+	u64 dentry;
+	u64 mnt;
+	u64 place;
+	u32 rights;
+	u32 broken; /* not all were seen */
+};
 struct sip { /* a fingerprint in the making */
 	u64 v[4];
 	u32 pos;
@@ -198,6 +206,7 @@ struct lictor_scratch {
 	struct walked near;
 	struct walked far;
 	struct walked other; /* another name of the near end */
+	struct other_names names;
 	struct sip sip;
 	u32 behind;	     /* state of the automaton behind the folder's last slash */
 	u32 unused;

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The ring thread: the kernel's records to the tree, to words, to the record or to the judges.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use lictor_api::control::Mode;
+use lictor_api::event::{Action, Event, Kind, Lost};
+use lictor_bpf::{Legacy, RawEvent, Rings, abi, abi::judged, decode, monotonic_ns};
+use lictor_engine::process::{ProcessFacts, ProcessKey};
+
+use crate::canary;
+use crate::daemon::{BEAT, Changing, Daemon};
+use crate::judging::{Judging, Work};
+use crate::observe::{Context, observe};
+use crate::session::session_name;
+
+/// How often the rings are looked into: the kernel wakes us only when one fills up, or a session has ended.
+pub(crate) const ROUND: Duration = Duration::from_millis(20);
+/// The same while there is no session, and so nothing to tell.
+const IDLE_ROUND: Duration = Duration::from_millis(250);
+/// Events taken in one round, with the lock held: clients wait for it.
+const BATCH: usize = 2048;
+
+/// What a ring tells.
+enum Told {
+    Record(Vec<u8>),
+    /// Another build's ring was full this often since it was last asked.
+    LostElsewhere(u64),
+    /// Records of another build in a form that this one does not read.
+    Unreadable(u64),
+}
+
+/// What the ring thread took in one round.
+#[derive(Default)]
+struct Round {
+    records: Vec<Vec<u8>>,
+    lost_elsewhere: u64,
+    unreadable: u64,
+}
+
+impl Round {
+    fn gather(receiver: &Receiver<Told>) -> Round {
+        let mut round = Round::default();
+        for told in receiver.try_iter() {
+            match told {
+                Told::Record(bytes) => round.records.push(bytes),
+                Told::LostElsewhere(count) => round.lost_elsewhere += count,
+                Told::Unreadable(count) => round.unreadable += count,
+            }
+        }
+        round
+    }
+}
+
+/// Reads this build's rings until the daemon stops; each older build's are read by a thread that ends with that build.
+pub(crate) fn read(daemon: &Daemon) {
+    let (sender, receiver) = channel();
+    let rings = open(daemon, &sender);
+    std::thread::scope(|scope| {
+        let older: Vec<_> = daemon
+            .legacy()
+            .into_iter()
+            .map(|older| {
+                let sender = sender.clone();
+                scope.spawn(move || read_older(daemon, older, &sender))
+            })
+            .collect();
+        while !daemon.stopping.load(Ordering::Acquire) {
+            let wait = if daemon.lock().sessions.live.is_empty() { IDLE_ROUND } else { ROUND };
+            take_round(daemon, &rings, &receiver, wait);
+            if daemon.judging.poll_rules() {
+                let changing = &mut *daemon.lock();
+                if let Err(error) = changing.sessions.renew_judges(&daemon.sensor) {
+                    tracing::error!("verdicts by the rules before may still hold: {error:#}");
+                }
+            }
+        }
+        for thread in older {
+            if thread.join().is_err() {
+                tracing::error!("a thread that read an older build's rings panicked");
+            }
+        }
+        take_round(daemon, &rings, &receiver, Duration::ZERO);
+    });
+}
+
+fn take_round(daemon: &Daemon, rings: &Rings<'_>, receiver: &Receiver<Told>, wait: Duration) {
+    if let Err(error) = rings.poll(wait, BATCH) {
+        tracing::error!("cannot read the kernel's events: {error}");
+        std::thread::sleep(ROUND);
+    }
+    let round = Round::gather(receiver);
+    daemon.take(&round);
+    // A full batch may have left something in the rings: only a round that emptied them counts.
+    if round.records.len() < BATCH {
+        daemon.round_done();
+    }
+}
+
+/// The rings of another build's programs, until they are removed: whoever holds that build keeps its programs in force.
+fn read_older(daemon: &Daemon, older: Arc<Legacy>, sender: &Sender<Told>) {
+    let readable = older.events_are_readable();
+    // The receiver outlives this thread.
+    let tell = |told: Told| {
+        let _alive = sender.send(told);
+    };
+    let rings =
+        match older.rings(|bytes| tell(if readable { Told::Record(bytes.to_vec()) } else { Told::Unreadable(1) })) {
+            Ok(rings) => rings,
+            Err(error) => {
+                tracing::error!("the events of build {} cannot be read: {error}", older.build());
+                return;
+            }
+        };
+    let mut lost = 0;
+    loop {
+        let last = older.is_removed() || daemon.stopping.load(Ordering::Acquire);
+        let wait = if last { Duration::ZERO } else { ROUND };
+        if let Err(error) = rings.poll(wait, BATCH) {
+            tracing::error!("cannot read the events of build {}: {error}", older.build());
+            std::thread::sleep(ROUND);
+        }
+        if let Ok(counters) = older.counters() {
+            if counters.lost_ring > lost {
+                tell(Told::LostElsewhere(counters.lost_ring - lost));
+            }
+            lost = counters.lost_ring;
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+fn open<'a>(daemon: &'a Daemon, sender: &Sender<Told>) -> Rings<'a> {
+    loop {
+        let sender = sender.clone();
+        match Rings::open(&daemon.sensor, move |bytes| {
+            // The receiver lives as long as the ring.
+            let _alive = sender.send(Told::Record(bytes.to_vec()));
+        }) {
+            Ok(rings) => return rings,
+            Err(error) => {
+                tracing::error!("cannot open the kernel's events: {error}");
+                std::thread::sleep(BEAT);
+            }
+        }
+    }
+}
+
+impl Daemon {
+    /// One round: events, losses, ended sessions.
+    fn take(&self, round: &Round) {
+        let clock = Clock::now();
+        let mut orders = Orders::default();
+        let mut guard = self.lock();
+        let changing = &mut *guard;
+        let mut events = Vec::with_capacity(round.records.len());
+        for bytes in &round.records {
+            match decode(bytes) {
+                Ok(raw) => changing.sort(&raw, &clock, &self.judging, &mut events, &mut orders),
+                Err(error) => {
+                    changing.undecodable += 1;
+                    tracing::error!("an event cannot be decoded: {error}");
+                    events.push(lost(1, "an event could not be decoded", &clock));
+                }
+            }
+        }
+        if let Ok(counters) = self.sensor.counters() {
+            let before = changing.lost_reported;
+            for (now, then, reason) in [
+                (counters.lost_ring, before.lost_ring, "the ring to lictord was full"),
+                (
+                    counters.lost_scratch,
+                    before.lost_scratch,
+                    "all path buffers of a CPU were in use; the access was denied",
+                ),
+            ] {
+                if now > then {
+                    events.push(lost(now - then, reason, &clock));
+                }
+            }
+            changing.lost_reported = counters;
+        }
+        for (count, reason) in [
+            (round.lost_elsewhere, "the ring of an older build's programs was full"),
+            (round.unreadable, "an older build's programs tell of events in a form that this build does not read"),
+        ] {
+            if count > 0 {
+                events.push(lost(count, reason, &clock));
+            }
+        }
+        match changing.sessions.collect(&self.sensor, &self.legacy()) {
+            Ok(gone) => {
+                for number in gone {
+                    changing.tree.forget_session(number);
+                    if number != canary::NUMBER {
+                        tracing::info!("session {} has ended", session_name(number));
+                    }
+                }
+            }
+            Err(error) => tracing::error!("cannot look after the sessions: {error:#}"),
+        }
+        let (doomed, tree) = (&mut changing.doomed, &changing.tree);
+        doomed.retain(|key| tree.is_alive(key) || !tree.started_by(*key).is_empty());
+        drop(guard);
+        let mut recorder = self.recorder();
+        for event in events {
+            recorder.write(event);
+        }
+        recorder.flush();
+        drop(recorder);
+        for key in orders.end {
+            self.end(&key);
+        }
+        for work in orders.work {
+            if let Err(work) = self.judging.submit(work) {
+                self.unjudged(*work);
+            }
+        }
+    }
+}
+
+impl Changing {
+    /// To the record, to the judges, or to its end.
+    fn sort(&mut self, raw: &RawEvent, clock: &Clock, judging: &Judging, events: &mut Vec<Event>, orders: &mut Orders) {
+        let key = ProcessKey { pid: raw.pid, start_ns: raw.start_ns };
+        let event = self.observe(raw, clock);
+        if !self.doomed.is_empty() {
+            let facts = self.tree.get(key);
+            let doomed = |facts: &ProcessFacts| self.doomed.iter().any(|doomed| facts.creators.contains(&doomed.pid));
+            if facts.is_some_and(doomed) && raw.op != abi::process_op::EXIT {
+                orders.end.push(key);
+            }
+        }
+        let Some(mut event) = event else { return };
+        match raw.judged {
+            judged::UNKNOWN | judged::HELD | judged::REFUSED => {
+                let enforce = self.sessions.find_mut(raw.session).is_none_or(|session| session.mode == Mode::Enforce);
+                orders.work.push(Work {
+                    event,
+                    key,
+                    session: raw.session,
+                    fingerprint: raw.fingerprint,
+                    state: raw.judged,
+                    enforce,
+                    args_cut: raw.args_cut,
+                });
+                return;
+            }
+            judged::ALLOW | judged::DENY => {
+                if let (Some(said), Some(verdict)) = (judging.said_of(&raw.fingerprint), &mut event.verdict) {
+                    (verdict.rule, verdict.source, verdict.reason) = (said.rule, said.source, said.reason);
+                    (verdict.severity, verdict.tags, verdict.also) = (said.severity, said.tags, said.also);
+                    verdict.score = said.score;
+                    if verdict.action == Action::Allow && said.action == Action::Alert {
+                        verdict.action = Action::Alert;
+                    }
+                }
+            }
+            _ => {
+                let session = self.sessions.find_mut(raw.session);
+                let enforce = session.as_ref().is_none_or(|session| session.mode == Mode::Enforce);
+                if session.is_some_and(|session| session.judged) && judging.annotate(&mut event) {
+                    if enforce {
+                        orders.end.push(key);
+                    } else if let Some(verdict) = &mut event.verdict {
+                        verdict.enforced = Some(false);
+                    }
+                }
+            }
+        }
+        self.sessions.count(raw.session, event.is_denied());
+        events.push(event);
+    }
+
+    fn observe(&mut self, raw: &RawEvent, clock: &Clock) -> Option<Event> {
+        if raw.session == canary::NUMBER {
+            return None;
+        }
+        let time = clock.time_of(raw.time_ns);
+        match self.sessions.find_mut(raw.session) {
+            Some(session) => {
+                let context = Context {
+                    session: session.record.name(),
+                    agent: &session.record.agent,
+                    compiled: &session.compiled,
+                    answers: &session.answers,
+                };
+                observe(raw, &mut self.tree, Some(&context), time)
+            }
+            None => {
+                let mut event = observe(raw, &mut self.tree, None, time);
+                if let Some(event) = &mut event {
+                    event.session = Some(session_name(raw.session));
+                }
+                event
+            }
+        }
+    }
+}
+
+/// What a round of events leads to, done when nothing is locked any more.
+#[derive(Default)]
+struct Orders {
+    work: Vec<Work>,
+    end: Vec<ProcessKey>,
+}
+
+/// The kernel's monotonic clock in calendar time.
+struct Clock {
+    mono_ns: u64,
+    wall: SystemTime,
+}
+
+impl Clock {
+    fn now() -> Clock {
+        Clock { mono_ns: monotonic_ns(), wall: SystemTime::now() }
+    }
+
+    fn time_of(&self, mono_ns: u64) -> String {
+        let ago = Duration::from_nanos(self.mono_ns.saturating_sub(mono_ns));
+        let time = Timestamp::try_from(self.wall - ago).unwrap_or(Timestamp::UNIX_EPOCH);
+        format!("{time:.9}")
+    }
+}
+
+fn lost(count: u64, reason: &str, clock: &Clock) -> Event {
+    let mut event = Event::new(Kind::Lost, ulid::Ulid::new().to_string(), clock.time_of(clock.mono_ns));
+    event.lost = Some(Lost { count, reason: reason.into() });
+    event
+}
