@@ -395,12 +395,14 @@ static __always_inline struct lictor_place *place_of(u64 folder, u64 mnt, u32 po
 }
 
 /* After a climb and a match that came to an end: remembers what the folder came to. */
-static __noinline int remember(struct subject *s, struct access *a, u64 slot, u32 mounts, u32 removed)
+static __noinline int remember(struct subject *s, struct access *a, u64 slot)
 {
 	struct lictor_scratch *buf = scratch_at(slot);
 
-	if (!s || !a || !buf || !buf->walk.parent || (mounts & 1) || mounts != mounts_now() ||
-	    removed != removals_now())
+	if (!s || !a || !buf || !buf->walk.parent)
+		return 0;
+	u32 mounts = buf->mounts, removed = buf->removals;
+	if ((mounts & 1) || mounts != mounts_now() || removed != removals_now())
 		return 0;
 	struct walk *w = &buf->walk;
 	u64 folder = w->parent;
@@ -496,6 +498,68 @@ out:
 }
 
 /*
+ * Tells user space. In the buffer: what was found out of both ends, the verdict (`judged`), and the paths, before which
+ * there is room for the event.
+ */
+__noinline int report_access(struct subject *s, struct access *a, u64 slot)
+{
+	struct lictor_scratch *buf = scratch_at(slot);
+
+	if (!s || !a || !buf)
+		return 1;
+	struct walked *one = &buf->near, *two = &buf->far;
+	u32 reason = buf->judged.reason, end = buf->judged.end, tail = buf->judged.tail;
+	u32 pos = one->pos, total_end = a->dentry2 ? LICTOR_SCRATCH_TOP : tail;
+	if (one->status)
+		pos = end;
+	if (pos < sizeof(struct lictor_event) + 8)
+		pos = sizeof(struct lictor_event) + 8; /* walk_step kept this room; for the verifier */
+	u32 head = (pos - sizeof(struct lictor_event)) & ~7U & SCRATCH_MASK;
+	struct lictor_event *e = (void *)&buf->data[head];
+	__builtin_memset(e, 0, sizeof(*e));
+	event_subject(e, s);
+	e->kind = a->kind;
+	e->op = a->op;
+	e->tier = buf->judged.tier;
+	e->reason = reason;
+	e->rights = one->accept | (one->identity << 8) | (two->accept << 16);
+	e->action = reason ? LICTOR_ACTION_DENY : LICTOR_ALLOW;
+	e->enforced = s->flags & LICTOR_ENFORCE ? 1 : 0;
+	e->detail = a->detail;
+	if (reason == LICTOR_WHY_UNDECIDED && a->object) {
+		e->judged = LICTOR_JUDGED_REFUSED;
+		e->judge = s->judge;
+		e->object = a->object;
+	}
+	if (a->flags & ACCESS_HASHED)
+		e->hash = a->hash_rights ? (a->hash_rights >> 8) + 1 : 0;
+	e->path_off = pos - head;
+	e->path_len = (a->dentry2 ? end : tail) - pos;
+	e->path2_len = a->dentry2 ? LICTOR_SCRATCH_TOP - end : 0;
+	u32 size = total_end - head;
+	e->latency_ns = bpf_ktime_get_ns() - s->began;
+	if (reason && a->kind == LICTOR_EV_EXEC) {
+		u32 passed = passed_args(slot);
+		u32 length = passed >> 1;
+		if (length > LICTOR_ARGS_MAX)
+			length = LICTOR_ARGS_MAX;
+		e->args_len = length;
+		e->detail = length + (passed & 1);
+		size += length;
+	}
+	e->size = size;
+	session_count(s, reason != 0);
+	count(LICTOR_COUNT_EVENTS);
+	if (size > LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX)
+		size = LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX;
+	long lost = reason ? bpf_ringbuf_output(&denials, e, size, WAKE(denials))
+			   : bpf_ringbuf_output(&events, e, size, WAKE(events));
+	if (lost)
+		count(LICTOR_COUNT_LOST_RING);
+	return 0;
+}
+
+/*
  * The verdict over an access. 1: the hook returns EPERM. Reports what has to be reported.
  */
 __noinline int judge(struct subject *s, struct access *a)
@@ -524,7 +588,8 @@ __noinline int judge(struct subject *s, struct access *a)
 		reason = LICTOR_WHY_HEARTBEAT;
 		tier = LICTOR_TIER_HEARTBEAT;
 	}
-	u32 mounts = mounts_now(), removed = removals_now();
+	buf->mounts = mounts_now();
+	buf->removals = removals_now();
 	u64 place = ((u64)slot << 32);
 	if (a->dentry2) { /* the far end is written first, so that the near one stands before it */
 		rights_of(s, two, a->dentry2, a->mnt2, place | end);
@@ -541,7 +606,7 @@ __noinline int judge(struct subject *s, struct access *a)
 		u32 names = other_names(s, a->dentry, a->mnt, place | end);
 		rights_of(s, one, a->dentry, a->mnt, place | end);
 		if (!one->status)
-			remember(s, a, slot, mounts, removed);
+			remember(s, a, slot);
 		one->identity |= names;
 	}
 	if (!reason)
@@ -564,53 +629,11 @@ __noinline int judge(struct subject *s, struct access *a)
 			report = worth_a_line(s, a) && (every_time(s, a) || first_sight(s, a));
 	}
 	if (report) {
-		u32 pos = one->pos, total_end = a->dentry2 ? LICTOR_SCRATCH_TOP : tail;
-		if (one->status)
-			pos = end;
-		if (pos < sizeof(struct lictor_event) + 8)
-			pos = sizeof(struct lictor_event) + 8; /* walk_step kept this room; for the verifier */
-		u32 head = (pos - sizeof(struct lictor_event)) & ~7U & SCRATCH_MASK;
-		struct lictor_event *e = (void *)&buf->data[head];
-		__builtin_memset(e, 0, sizeof(*e));
-		event_subject(e, s);
-		e->kind = a->kind;
-		e->op = a->op;
-		e->tier = tier;
-		e->reason = reason;
-		e->rights = one->accept | (one->identity << 8) | (two->accept << 16);
-		e->action = reason ? LICTOR_ACTION_DENY : LICTOR_ALLOW;
-		e->enforced = enforced ? 1 : 0;
-		e->detail = a->detail;
-		if (reason == LICTOR_WHY_UNDECIDED && a->object) {
-			e->judged = LICTOR_JUDGED_REFUSED;
-			e->judge = s->judge;
-			e->object = a->object;
-		}
-		if (a->flags & ACCESS_HASHED)
-			e->hash = a->hash_rights ? (a->hash_rights >> 8) + 1 : 0;
-		e->path_off = pos - head;
-		e->path_len = (a->dentry2 ? end : tail) - pos;
-		e->path2_len = a->dentry2 ? LICTOR_SCRATCH_TOP - end : 0;
-		u32 size = total_end - head;
-		e->latency_ns = bpf_ktime_get_ns() - s->began;
-		if (reason && a->kind == LICTOR_EV_EXEC) {
-			u32 passed = passed_args(slot);
-			u32 length = passed >> 1;
-			if (length > LICTOR_ARGS_MAX)
-				length = LICTOR_ARGS_MAX;
-			e->args_len = length;
-			e->detail = length + (passed & 1);
-			size += length;
-		}
-		e->size = size;
-		session_count(s, reason != 0);
-		count(LICTOR_COUNT_EVENTS);
-		if (size > LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX)
-			size = LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX;
-		long lost = reason ? bpf_ringbuf_output(&denials, e, size, WAKE(denials))
-				   : bpf_ringbuf_output(&events, e, size, WAKE(events));
-		if (lost)
-			count(LICTOR_COUNT_LOST_RING);
+		buf->judged.reason = reason;
+		buf->judged.tier = tier;
+		buf->judged.end = end;
+		buf->judged.tail = tail;
+		report_access(s, a, slot);
 	}
 	scratch_give(slot);
 	return reason && enforced;

@@ -192,6 +192,12 @@ struct other_names { /* the look at the other names of the near end */
 	u32 rights;
 	u32 broken; /* not all were seen */
 };
+struct judged { /* the verdict over an access, for its report */
+	u32 reason;
+	u32 tier;
+	u32 end;  /* of the near end's path and of everything before it */
+	u32 tail; /* the same, of a name without a path */
+};
 struct sip { /* a fingerprint in the making */
 	u64 v[4];
 	u32 pos;
@@ -209,7 +215,10 @@ struct lictor_scratch {
 	struct other_names names;
 	struct sip sip;
 	u32 behind;	     /* state of the automaton behind the folder's last slash */
+	u32 mounts;	     /* what they were before the climb */
+	u32 removals;
 	u32 unused;
+	struct judged judged;
 	/* Used up to TOP + TAIL. The rest is never touched: it is there because the verifier adds the largest offset to
 	 * the largest length and does not know that their sum is bounded. */
 	u8 data[2 * LICTOR_SCRATCH_TOP + LICTOR_SCRATCH_TAIL];

@@ -48,7 +48,7 @@ static __always_inline u64 sip_end(u64 *v)
 }
 
 /* A change of content or of the inode moves its change time, which nobody can set back. */
-static __noinline u64 object_print(u64 file)
+__noinline u64 object_print(u64 file)
 {
 	struct lictor_control *c = the_control();
 	struct inode *inode = BPF_CORE_READ((struct file *)file, f_inode);
@@ -85,7 +85,7 @@ static long sip_step(u32 i, u64 *slot)
 }
 
 /* Of the arguments behind TOP (`len` bytes, with zeros behind them up to a whole word), and who runs them where. */
-static __noinline u64 invocation_print(u64 slot, u32 len)
+__noinline u64 invocation_print(u64 slot, u32 len)
 {
 	struct lictor_scratch *s = scratch_at(slot);
 	struct lictor_control *c = the_control();
@@ -111,7 +111,7 @@ static __noinline u64 invocation_print(u64 slot, u32 len)
 }
 
 /* LICTOR_JUDGED_*: what is known of this execution. */
-static __noinline u32 known_verdict(u32 judge, u64 object, u64 invocation)
+__noinline u32 known_verdict(u32 judge, u64 object, u64 invocation)
 {
 	struct lictor_verdict_key key = {.object = object, .invocation = invocation, .judge = judge};
 
