@@ -76,6 +76,7 @@ def tiers(suite):
             require({"rules", "classifier", "llm"} <= tiers, f"the kernel was told verdicts of {tiers} only")
             limited = [entry for entry in remembered if entry.get("verdict", {}).get("tier") == "llm"]
             require(all(entry.get("expires_in_ms", 0) > 0 for entry in limited), f"a model's word is remembered for ever: {limited}")
+            require_counts(suite)
             asked = len(model.questions)
             with stopped(suite):
                 with open(go, "w") as pipe:
@@ -94,6 +95,15 @@ def tiers(suite):
         require(session.returncode == 0 and "never seen before" in out.read_text(), f"{session.returncode} {err} {out.read_text()}")
         require(len(model.questions) == asked, "the model was asked again")
     return check_events(events)
+
+
+def require_counts(suite):
+    """`lictor rules list` says what the rules in force have done."""
+    listed = json.loads(lictor(suite, "--config", suite.daemon.config_file, "rules", "list", "--json").stdout)
+    counts = {rule["id"]: rule.get("counts", {}) for rule in listed}
+    for rule in ("tiers-word", "tiers-ask"):
+        found = {name: counts[rule].get(name) for name in ("hits", "sessions", "users", "programs")}
+        require(found == {"hits": 1, "sessions": 1, "users": 1, "programs": 1} and counts[rule].get("last_hit"), f"{rule}: {counts[rule]}")
 
 
 def check_events(events):
