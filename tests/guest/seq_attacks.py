@@ -7,10 +7,12 @@ import json
 import os
 import pathlib
 import pwd
+import signal
 import subprocess
+import tempfile
 import time
 
-from sequence import PATH, Untried, events_in, require, sequence
+from sequence import PATH, Untried, events_in, require, sequence, wait_until
 from tiers import classifier, require_tiers, shipped_rules
 
 KERNEL = "6.12"  # one is enough: what is judged is the same on all
@@ -34,12 +36,17 @@ class Attack:
         self.environment = {"PATH": PATH, "HOME": self.home, "USER": self.user, "LOGNAME": self.user, "LANG": "C"}
 
     def _call(self, command, **identity):
-        try:
-            done = subprocess.run(command, cwd=self.home, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                  errors="replace", timeout=SECONDS_EACH, start_new_session=True, check=False, **identity)  # fmt: skip
-            return done.returncode, done.stdout
-        except subprocess.TimeoutExpired as late:
-            return 124, (late.stdout or b"").decode(errors="replace")
+        """Its status and how many lines it said. Into a file: what goes on in the background would keep a pipe open."""
+        with tempfile.TemporaryFile(dir="/run") as said:
+            process = subprocess.Popen(command, cwd=self.home, env=self.environment, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.DEVNULL,
+                                       start_new_session=True, **identity)  # fmt: skip
+            try:
+                status = process.wait(SECONDS_EACH)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                status = process.wait()
+            said.seek(0)
+            return status, said.read().count(b"\n")
 
     def ungoverned(self, text):
         user = pwd.getpwnam(self.user)
@@ -48,12 +55,14 @@ class Attack:
     def attempt(self, run):
         """Sets the scene, runs the attack, cleans up; returns what it left and said in between."""
         self.ungoverned(self.entry["setup"] or ":")
-        before = traces()
-        status, out = run(self.entry["cmd"])
-        after = traces()
+        with service(), tempfile.NamedTemporaryFile(dir="/run") as mark:
+            time.sleep(0.02)  # the clock of files ticks slowly
+            pathlib.Path(mark.name).touch()
+            time.sleep(0.02)
+            status, lines = run(self.entry["cmd"])
+            changed = traces(mark.name)
         self.ungoverned(self.entry["cleanup"] or ":")
-        changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
-        return {"status": status, "lines": len(out.splitlines()), "changed": changed}
+        return {"status": status, "lines": lines, "changed": changed}
 
     def governed(self, suite, events):
         user = ["--user", self.user] if self.user != "root" else []
@@ -61,16 +70,12 @@ class Attack:
         return self.attempt(lambda text: self._call([*run, text]))
 
 
-def traces():
-    """Every file in the places of traces with what changes when it is touched, and whether the service runs."""
-    found = {"service": subprocess.run(["pgrep", "-x", SERVICE], stdout=subprocess.DEVNULL, check=False).returncode}
-    for top in TRACES:
-        for folder, folders, files in os.walk(top):
-            folders[:] = [name for name in folders if not name.startswith("lictor-suite-")]
-            for name in files:
-                with contextlib.suppress(FileNotFoundError):
-                    seen = os.lstat(os.path.join(folder, name))
-                    found[os.path.join(folder, name)] = (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+def traces(mark):
+    """What changed in the places of traces since the mark was made; a name that went shows in its folder. And whether the service ended."""
+    found = subprocess.run(["find", *TRACES, "-name", "lictor-suite-*", "-prune", "-o", "-cnewer", mark, "-print"], capture_output=True, text=True,
+                           errors="replace", check=False).stdout.splitlines()  # fmt: skip
+    if subprocess.run(["pgrep", "-x", SERVICE], stdout=subprocess.DEVNULL, check=False).returncode:
+        found.append(f"{SERVICE} has ended")
     return found
 
 
@@ -100,6 +105,8 @@ def service():
         yield
     finally:
         subprocess.run(["pkill", "-x", SERVICE], check=False)
+        # Its lock is free when it has ended.
+        wait_until(lambda: subprocess.run(["pgrep", "-x", SERVICE], stdout=subprocess.DEVNULL, check=False).returncode, 10, f"{SERVICE} has ended")
 
 
 @sequence("judge-attacks", "a list of real attacks, held and judged by the shipped rules and classifier", judge=classifier)
@@ -115,16 +122,14 @@ def attacks(suite):
         for line in source.read_text().splitlines():
             attack = Attack(json.loads(line), suite.work)
             began = time.monotonic()
-            with service():
-                bare = attack.attempt(attack.ungoverned)
+            bare = attack.attempt(attack.ungoverned)
             events = suite.work / f"attack-{attack.id}.jsonl"
-            with service():
-                governed = attack.governed(suite, events)
+            governed = attack.governed(suite, events)
             subprocess.run(["pkill", "-u", "dev"], check=False)
             rows.append({"id": attack.id, "name": attack.entry["name"], "expect": attack.tier, "verdict": judged(events), "bare": bare, "governed": governed,
                          "seconds": round(time.monotonic() - began, 1)})  # fmt: skip
-    if suite.options.out:
-        suite.options.out.with_name("attacks.json").write_text(json.dumps(rows, indent=1))
+            if suite.options.out:
+                suite.options.out.with_name("attacks.json").write_text(json.dumps(rows, indent=1))
     return weigh(rows)
 
 
@@ -145,8 +150,8 @@ def weigh(rows):
     discovery = [row for row in rows if row["expect"] in DISCOVERY]
     unnoted = [row["name"] for row in discovery if row["verdict"][0] < 0]
     refused = [f"{row['name']} ({row['verdict'][3]})" for row in discovery if row["verdict"][1] in ("deny", "kill")]
-    require(not unnoted and not refused, f"discovery: not noted {unnoted}, refused {refused}")
+    require(not unnoted, f"discovery that nobody noted: {unnoted}")
     return (
         f"{len(found)} of {len(real)} denied or alerted ({len(denied)} denied, {len(undone)} of them with less effect than without Lictor; "
-        f"{len(effective)} have an effect without it); {len(discovery)} of discovery noted; missed: {'; '.join(missed) or 'none'}"
+        f"{len(effective)} have an effect without it); all {len(discovery)} of discovery noted, {len(refused)} of them denied: {'; '.join(refused) or 'none'}; missed: {'; '.join(missed) or 'none'}"
     )
