@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 
+import judging
 import rules
 import subjects
 from report import write_reports
@@ -126,6 +127,14 @@ def run_rounds(options, fields, lictor):
     return figures, by_count
 
 
+def run_judging(options, lictor):
+    """What judging costs, with a daemon of its own: the others are measured without rules."""
+    judging.install(lictor, options.programs / "rules")
+    with lictor:
+        print("bench: judging", flush=True)
+        return judging.measure(lictor, options.micro, options.rounds)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--programs", type=pathlib.Path, required=True, help="the directory of micro and landlock-run")
@@ -134,9 +143,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", action="append", metavar="SUBJECT", help="measure this subject beside the bare one; may be repeated")
     parser.add_argument("--workload", action="append", choices=list(WORKLOADS), dest="workloads")
+    parser.add_argument("--judging-only", action="store_true", help="measure only what judging executions costs")
     parser.add_argument("--clock", default="wall", help="what the guest's clock counts, for the report")
     options = parser.parse_args()
-    options.workloads = options.workloads or list(WORKLOADS)
+    options.judging = bool(options.lictor) and (options.judging_only or not (options.only or options.workloads))
+    options.workloads = [] if options.judging_only else options.workloads or list(WORKLOADS)
     options.micro = str(options.programs / "micro")
     if os.geteuid() != 0:
         sys.exit("bench: run this as root, in a guest (bench/run does)")
@@ -157,7 +168,7 @@ def main():
         print(f"bench: {name} is left out: {reason}", flush=True)
     fields = [subject for subject in fields if subject.name not in unfit]
 
-    figures, by_count = run_rounds(options, fields, lictor)
+    figures, by_count = run_rounds(options, fields, lictor) if options.workloads else ({}, {})
     result = {
         "kernel": platform.release(),
         "cpu": re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())[1],
@@ -168,6 +179,8 @@ def main():
     }
     if by_count:
         result["patterns"] = by_count
+    if options.judging:
+        result["judging"] = run_judging(options, lictor)
     if lictor and lictor.start_seconds:
         result["start_to_enforcing_s"] = lictor.start_seconds
         result["idle_resident_kib"] = lictor.resident_kib

@@ -4,6 +4,8 @@
 import json
 import statistics
 
+import judging
+
 BARE = "nothing"
 MACRO = "git clone + C build"
 
@@ -50,6 +52,8 @@ def promises(result, table):
     if resident := result.get("idle_resident_kib"):
         measured = max(resident) / 1024
         rows.append(("idle lictord under 60 MB resident", f"{measured:.1f} MB", measured < 60))
+    if judged := result.get("judging"):
+        rows += judging.promises(judged)
     return rows
 
 
@@ -66,18 +70,21 @@ def table_lines(result, kind):
 
 
 def markdown(result, rows):
-    lines = [
-        f"Kernel {result['kernel']}, {result['cpu']}, {result['rounds']} rounds, clock: {result['clock']}.",
-        "Each figure is a multiple of the bare run in the same round: median (lowest to highest).",
-        "",
-        "What the workload itself pays (its processor time, kernel included):",
-        "",
-        *table_lines(result, "own"),
-        "",
-        "What passes on a single processor (waiting and the daemons' work included):",
-        "",
-        *table_lines(result, "passed"),
-    ]
+    lines = [f"Kernel {result['kernel']}, {result['cpu']}, {result['rounds']} rounds, clock: {result['clock']}."]
+    if result["figures"]:
+        lines += [
+            "Each figure is a multiple of the bare run in the same round: median (lowest to highest).",
+            "",
+            "What the workload itself pays (its processor time, kernel included):",
+            "",
+            *table_lines(result, "own"),
+            "",
+            "What passes on a single processor (waiting and the daemons' work included):",
+            "",
+            *table_lines(result, "passed"),
+        ]
+    if judged := result.get("judging"):
+        lines += ["", *judging.lines(judged)]
     lines += [f"\n{name} is left out: {reason}." for name, reason in result["left_out"].items()]
     if rows:
         lines += ["", "| promised | measured | |", "|---|---|---|"]

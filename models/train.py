@@ -75,7 +75,8 @@ def main():
         "sha256": hashlib.sha256(raw).hexdigest(),
         "features": shape["features"],
         "benign": round(threshold_for(problem, probability, UNUSUAL), 5),
-        "malicious": round(thresholds[-1][1], 5),
+        # A denial ends a process: the rarest of the rates.
+        "malicious": round(thresholds[0][1], 5),
         "thresholds": [[rate, round(threshold, 5)] for rate, threshold in thresholds],
         "checks": checks,
     }

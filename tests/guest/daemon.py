@@ -2,6 +2,7 @@
 """Starts and stops the daemon under test, in a cgroup of its own as a service manager would."""
 
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -74,6 +75,14 @@ class Daemon:
     def enforces(self):
         status = subprocess.run([self.command, "status"], capture_output=True, text=True, check=False, timeout=60)
         return status.returncode == 0 and "ENFORCING" in status.stdout
+
+    def use(self, judge):
+        """Settings of the judge for what comes next. Another daemon starts with them when they are others."""
+        wanted = f"judge: {json.dumps(judge)}\n" if judge else ""
+        if wanted != self.settings:
+            self.settings = wanted
+            self.kill()
+            self.start()
 
     def other_build(self, path):
         """Makes a daemon whose kernel programs are the same and whose build is another: a byte of each embedded object's header

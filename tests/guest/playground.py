@@ -380,6 +380,8 @@ class Playground:
             "offline": {"network": {"connect": [], "listen": [], "unix": []}},
             "watched": {"mode": "monitor", "files": {"deny": denied_files}, "exec": {"deny": [f"{n['bad']}/**"]}, "network": {"connect": connect}},
             "judged": {"undecided": "hold", "rules": ["suite-*"]},
+            "tiers": {"undecided": "hold", "rules": ["tiers-*"]},
+            "shipped": {"undecided": "hold", "rules": ["*"]},
             "beside": {"undecided": "allow", "rules": ["suite-*"]},
             "refused": {"undecided": "deny", "rules": ["suite-*"]},
             "privileged": {"privileges": ["ptrace", "mount", "userns", "raw_sockets", "bpf", "perf", "keyring", "modules"]},

@@ -233,8 +233,9 @@ setsid /bin/bash -c 'set -m; trap "" HUP; (trap "" HUP; exec /usr/bin/touch {mar
     return f"status {done.returncode}; held {len(held)}, later {len(left)}"
 
 
-@sequence("judge-reload", "200 changes of the rules under load, good and broken: none is judged wrong")
+@sequence("judge-reload", "200 changes of the rules under load, good and broken: none is judged wrong, none is lost")
 def reload(suite):
+    events = suite.work / "judge-reload.jsonl"
     log = suite.ground.names["tmp"] + "/judge-reload.log"
     stop = suite.ground.names["tmp"] + "/judge-reload.stop"
     loop = f"""while [ ! -e {stop} ]; do
@@ -251,7 +252,7 @@ done
     )
     broken = RULES.replace("process.args.exists", "process.argz.exists")
     with rules(suite):
-        process = subprocess.Popen([suite.daemon.command, "run", "--agent", "judged", "--quiet", "--", "/bin/sh", str(path)], stdout=subprocess.DEVNULL,
+        process = subprocess.Popen([suite.daemon.command, "run", "--agent", "judged", "--quiet", "--events", str(events), "--", "/bin/sh", str(path)], stdout=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE, text=True, env=environment(suite))  # fmt: skip
         wait_until(lambda: os.path.exists(log), 20, "the load has begun")
         for number in range(200):
@@ -266,4 +267,11 @@ done
     require(process.returncode == 0, f"{process.returncode} {err}")
     require("THROUGH" not in lines, f"THROUGH: {lines.count('THROUGH')} of {lines.count('round')} denied executions ran")
     require("BROKEN" not in lines, f"{lines.count('BROKEN')} of {lines.count('round')} permitted executions were ended")
-    return f"{lines.count('round')} rounds, {epoch} rules at the end"
+    rounds, recorded = lines.count("round"), executions(events)
+    for word, action in (("forbidden-word", "kill"), ("fine", "allow")):
+        said = [verdict["action"] for line, verdict in recorded if line == f"/bin/true {word}"]
+        require(len(said) == rounds, f"{len(said)} of {rounds} executions of `{word}` were recorded")
+        require(set(said) == {action}, f"`{word}` was judged {set(said)}")
+    lost = [event for event in events_in(events) if event["kind"] == "lost"]
+    require(not lost, f"events were lost: {lost}")
+    return f"{rounds} rounds, {len(recorded)} executions recorded, {epoch} rules at the end"

@@ -27,14 +27,15 @@ class Sequence:
     title: str
     evasions: tuple[int, ...]
     run: Callable
+    judge: Callable | None = None  # the settings `judge:` of its daemon, given the suite
 
 
 ALL = []
 
 
-def sequence(id, title, *evasions):
+def sequence(id, title, *evasions, judge=None):
     def register(function):
-        ALL.append(Sequence("seq-" + id, title, evasions, function))
+        ALL.append(Sequence("seq-" + id, title, evasions, function, judge))
         return function
 
     return register

@@ -27,13 +27,16 @@ import cases_exec
 import cases_files
 import cases_floor
 import cases_net
+import seq_attacks  # noqa: F401  registers its sequences
 import seq_daemon  # noqa: F401  registers its sequences
 import seq_folders  # noqa: F401  registers its sequences
 import seq_install  # noqa: F401  registers its sequences
 import seq_judge  # noqa: F401  registers its sequences
 import seq_protect  # noqa: F401  registers its sequences
 import seq_run  # noqa: F401  registers its sequences
+import seq_tiers  # noqa: F401  registers its sequences
 import seq_upgrade  # noqa: F401  registers its sequences
+import seq_work  # noqa: F401  registers its sequences
 import sequence
 from daemon import Daemon
 from peers import Caller, Peers
@@ -279,6 +282,7 @@ class Suite:
         try:
             self.ground.reset()
             self.ground.ensure_victims(decoy=False)
+            self.daemon.use(steps.judge(self) if steps.judge else None)
             self.daemon.ensure()
             detail, verdict = steps.run(self), None
         except sequence.Untried as reason:

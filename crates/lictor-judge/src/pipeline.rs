@@ -65,9 +65,25 @@ pub struct Judgement {
     /// answer that took a failure to give is not remembered, nor is a default action that a person or a language model
     /// could have spared.
     pub cacheable: bool,
+    /// How long it may be remembered; `None`: as long as policy and rules stay in force.
+    pub ttl: Option<Duration>,
     /// The tiers that were asked, in order, with how long each took and whether it failed.
     pub asked: Vec<Asked>,
     pub took: Duration,
+}
+
+/// By what, and how long, the answers so far may be remembered together.
+#[derive(Clone, Copy)]
+struct Kept {
+    basis: Basis,
+    ttl: Option<Duration>,
+}
+
+impl Kept {
+    fn and(self, other: Kept) -> Kept {
+        let ttl = self.ttl.into_iter().chain(other.ttl).min();
+        Kept { basis: self.basis.max(other.basis), ttl }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -158,7 +174,7 @@ impl Pipeline {
         let mut shared: Option<Arc<Case>> = None;
         let mut asked: Vec<Asked> = Vec::new();
         let mut findings: Vec<Finding> = Vec::new();
-        let mut basis = Basis::Object;
+        let mut kept = Kept { basis: Basis::Object, ttl: None };
         let mut escalated = false;
         let mut in_doubt = false;
         let mut unheard = false;
@@ -189,17 +205,17 @@ impl Pipeline {
                 }
             };
             asked.push(Asked { tier, took, failure: None });
-            let Answer { outcome, findings: found, basis: its_basis } = answer;
-            basis = basis.max(its_basis);
+            let Answer { outcome, findings: found, basis: its_basis, ttl } = answer;
+            kept = kept.and(Kept { basis: its_basis, ttl });
             let first = found.first().cloned();
             match outcome {
                 Outcome::Deny => {
                     findings.splice(0..0, found);
-                    return self.settled(Action::Deny, tier, first, findings, basis, asked, begin);
+                    return self.settled(Action::Deny, tier, first, findings, kept, asked, begin);
                 }
                 Outcome::Allow if tier == Tier::Rules => {
                     findings.splice(0..0, found);
-                    return self.settled(Action::Allow, tier, first, findings, basis, asked, begin);
+                    return self.settled(Action::Allow, tier, first, findings, kept, asked, begin);
                 }
                 // It may be wrong, and it may have been talked to: it does not free what is to be decided.
                 Outcome::Allow | Outcome::Pass | Outcome::Escalate if tier == Tier::Llm => cleared = None,
@@ -212,8 +228,8 @@ impl Pipeline {
         }
 
         match cleared {
-            Some((tier, first)) => self.settled(Action::Allow, tier, first, findings, basis, asked, begin),
-            None => self.undecided(findings, basis, asked, begin),
+            Some((tier, first)) => self.settled(Action::Allow, tier, first, findings, kept, asked, begin),
+            None => self.undecided(findings, kept, asked, begin),
         }
     }
 
@@ -224,7 +240,7 @@ impl Pipeline {
         tier: Tier,
         first: Option<Finding>,
         findings: Vec<Finding>,
-        basis: Basis,
+        kept: Kept,
         asked: Vec<Asked>,
         begin: Instant,
     ) -> Judgement {
@@ -246,14 +262,15 @@ impl Pipeline {
             severity: by.as_ref().map(|finding| finding.severity),
             findings,
             decided: true,
-            basis,
-            cacheable: !failed && basis < Basis::Once,
+            basis: kept.basis,
+            cacheable: !failed && kept.basis < Basis::Once,
+            ttl: kept.ttl,
             asked,
             took: begin.elapsed(),
         }
     }
 
-    fn undecided(&self, findings: Vec<Finding>, basis: Basis, asked: Vec<Asked>, begin: Instant) -> Judgement {
+    fn undecided(&self, findings: Vec<Finding>, kept: Kept, asked: Vec<Asked>, begin: Instant) -> Judgement {
         let default = self.default_action.action();
         let failures: Vec<String> = asked
             .iter()
@@ -279,12 +296,13 @@ impl Pipeline {
             severity: alert.as_ref().map(|finding| finding.severity),
             findings,
             decided: false,
-            basis,
+            basis: kept.basis,
             // A person is asked each time, and a language model may know better next time.
             cacheable: failures.is_empty()
-                && basis < Basis::Once
+                && kept.basis < Basis::Once
                 && default != Action::Hold
                 && !asked.iter().any(|asked| asked.tier == Tier::Llm),
+            ttl: kept.ttl,
             asked,
             took: begin.elapsed(),
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The shape that all tiers share.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lictor_api::event::{Severity, Tier};
 use thiserror::Error;
@@ -27,6 +27,8 @@ pub struct Answer {
     pub findings: Vec<Finding>,
     /// What the outcome depends on.
     pub basis: Basis,
+    /// How long it may be remembered by its basis; `None`: as long as nothing changes.
+    pub ttl: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

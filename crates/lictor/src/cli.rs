@@ -63,7 +63,7 @@ pub(crate) enum PolicyCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RulesCommand {
-    /// List the rules of a directory
+    /// List the rules, and what each has done if a daemon runs
     List(RulesListArgs),
     /// Check rule files; prints FILE:LINE:COLUMN: message for each problem
     Check(RulesCheckArgs),

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `lictor rules`: rules without a daemon, as any user who may read or write their files.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use jiff::tz::TimeZone;
 use lictor_api::bytes::printable;
 use lictor_api::event::Severity;
 use lictor_engine::policy::Problem;
 use lictor_judge::rules::{self, ConflictKind, Expect, Rule, RuleSet, State};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::{RulesCheckArgs, RulesListArgs, RulesMergeArgs, RulesSetStateArgs, RulesTestArgs};
 use crate::context::Context;
@@ -64,10 +66,35 @@ struct Listed<'r> {
     tags: &'r [String],
     tests: usize,
     source: &'r str,
+    /// Absent without a running daemon that judges by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counts: Option<&'r Counts>,
+}
+
+/// What a rule has done since the daemon started, as its status says.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Counts {
+    hits: u64,
+    faults: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_hit: Option<String>,
+    sessions: u64,
+    users: u64,
+    programs: u64,
+}
+
+/// Each rule's counts by its id: of the daemon that runs, or why there are none.
+fn live(context: &Context) -> Result<HashMap<String, Counts>, String> {
+    let status = context.connect().and_then(|mut client| client.status()).map_err(|error| error.to_string())?;
+    if status.rules.is_null() {
+        return Ok(HashMap::new());
+    }
+    serde_json::from_value(status.rules).map_err(|error| format!("its counts cannot be understood: {error}"))
 }
 
 impl<'r> Listed<'r> {
-    fn of(rule: &'r Rule) -> Listed<'r> {
+    fn of(rule: &'r Rule, counts: Option<&'r Counts>) -> Listed<'r> {
         Listed {
             id: &rule.id,
             state: rule.state.to_string(),
@@ -78,6 +105,7 @@ impl<'r> Listed<'r> {
             tags: &rule.tags,
             tests: rule.tests.len(),
             source: &rule.source,
+            counts,
         }
     }
 }
@@ -85,33 +113,56 @@ impl<'r> Listed<'r> {
 pub(crate) fn list(args: &RulesListArgs, context: &Context, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     let path = args.rules.as_ref().unwrap_or(&context.settings.rules);
     let Some((_, set)) = load(path, out)? else { return Ok(ExitCode::FAILURE) };
-    let rules: Vec<Listed<'_>> = set.rules().iter().map(Listed::of).collect();
+    // Counts are of the rules in force: what another directory holds may be others of the same id.
+    let live = match &args.rules {
+        Some(_) => None,
+        None => live(context).inspect_err(|why| eprintln!("lictor: without what they have done: {why}")).ok(),
+    };
+    let counts_of = |rule: &Rule| live.as_ref().and_then(|live| live.get(&rule.id));
+    let rules: Vec<Listed<'_>> = set.rules().iter().map(|rule| Listed::of(rule, counts_of(rule))).collect();
     if args.json {
         serde_json::to_writer(&mut *out, &rules)?;
         writeln!(out)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<Vec<Cell>> = rules
-        .iter()
-        .map(|rule| {
-            let state = match rule.state.as_str() {
-                "active" => output::GOOD,
-                "testing" => output::WARN,
-                _ => output::DIM,
-            };
-            vec![
-                Cell::new(rule.id),
-                Cell::styled(&rule.state, state),
-                Cell::new(rule.severity.as_str()),
-                Cell::new(&rule.action),
-                Cell::new(rule.kinds.join(",")),
-                Cell::new(rule.tests.to_string()),
-                Cell::new(rule.description),
-            ]
-        })
-        .collect();
-    output::table(out, &["ID", "STATE", "SEVERITY", "ACTION", "KINDS", "TESTS", "DESCRIPTION"], &rows)?;
+    let mut head = vec!["ID", "STATE", "SEVERITY", "ACTION", "KINDS", "TESTS"];
+    if live.is_some() {
+        head.extend(["HITS", "LAST HIT", "SESSIONS", "USERS", "PROGRAMS"]);
+    }
+    head.push("DESCRIPTION");
+    let zone = TimeZone::system();
+    let rows: Vec<Vec<Cell>> = rules.iter().map(|rule| row_of(rule, live.is_some(), &zone)).collect();
+    output::table(out, &head, &rows)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// With columns for the counts, filled when the rule is in force.
+fn row_of(rule: &Listed<'_>, counted: bool, zone: &TimeZone) -> Vec<Cell> {
+    let state = match rule.state.as_str() {
+        "active" => output::GOOD,
+        "testing" => output::WARN,
+        _ => output::DIM,
+    };
+    let mut row = vec![
+        Cell::new(rule.id),
+        Cell::styled(&rule.state, state),
+        Cell::new(rule.severity.as_str()),
+        Cell::new(&rule.action),
+        Cell::new(rule.kinds.join(",")),
+        Cell::new(rule.tests.to_string()),
+    ];
+    match rule.counts {
+        Some(counts) => {
+            let last = counts.last_hit.as_deref().map_or_else(|| "-".to_owned(), |time| output::short_time(time, zone));
+            let numbers = [counts.sessions, counts.users, counts.programs];
+            row.extend([Cell::new(counts.hits.to_string()), Cell::new(last)]);
+            row.extend(numbers.map(|number| Cell::new(number.to_string())));
+        }
+        None if counted => row.extend((0..5).map(|_| Cell::styled("-", output::DIM))),
+        None => {}
+    }
+    row.push(Cell::new(rule.description));
+    row
 }
 
 /// A test in `lictor rules test --json`.
@@ -288,6 +339,30 @@ rules:
         assert!(run(dir.path(), "check DIR/a.yaml").0);
         let (ok, text) = run(dir.path(), "test DIR/a.yaml");
         assert!(!ok && text.starts_with("DIR/a.yaml:11:9: test 1 of rule `netcat` expects a match"), "{text}");
+    }
+
+    #[test]
+    fn what_a_rule_has_done_is_listed_with_it() {
+        let (set, _) = {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join("a.yaml"), RULES).unwrap();
+            let files = rules::read(dir.path()).unwrap();
+            (rules::parse(&files).unwrap(), dir)
+        };
+        let counts: HashMap<String, Counts> = serde_json::from_str(
+            r#"{"netcat":{"hits":7,"faults":0,"last_hit":"2026-01-02T03:04:05.678901234Z","sessions":2,"users":1,"programs":3}}"#,
+        )
+        .unwrap();
+        let rule = &set.rules()[0];
+        let shown = |counts| {
+            let row = row_of(&Listed::of(rule, counts), true, &TimeZone::UTC);
+            output::plain(|out| output::row(out, &[0; 12], &row).unwrap())
+        };
+        let text = shown(counts.get("netcat"));
+        assert!(text.contains("2  7  01-02 03:04:05.678  2  1  3  a listener"), "{text}");
+        assert!(shown(None).contains("2  -  -  -  -  -  a listener"), "{}", shown(None));
+        let json = serde_json::to_value(Listed::of(rule, counts.get("netcat"))).unwrap();
+        assert_eq!(json["counts"]["sessions"], 2);
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Daemon {
         }
         // Before it goes on: what it does next may be the same again.
         if let Some(print) = self.judging.memorable(&work, judgement) {
-            self.remember(print, judgement.permits(), verdict.clone());
+            self.remember(print, judgement.permits(), verdict.clone(), judgement.ttl);
         }
         if work.enforce {
             match (work.state, judgement.permits()) {
@@ -100,13 +100,14 @@ impl Daemon {
         recorder.flush();
     }
 
-    fn remember(&self, print: Fingerprint, allow: bool, verdict: Verdict) {
+    fn remember(&self, print: Fingerprint, allow: bool, verdict: Verdict, ttl: Option<Duration>) {
         if self.judging.note_remembered(print, verdict)
             && let Err(error) = self.forget_all()
         {
             tracing::error!("cannot make the kernel forget: {error:#}");
         }
-        if let Err(error) = self.sensor.remember(&print, allow, None) {
+        let expires = ttl.map(|ttl| monotonic_ns().saturating_add(u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX)));
+        if let Err(error) = self.sensor.remember(&print, allow, expires) {
             // Without it the next execution asks again: slower, not weaker.
             tracing::error!("{error}");
         }

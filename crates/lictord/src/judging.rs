@@ -323,6 +323,7 @@ impl Judging {
             decided: false,
             basis: Basis::Once,
             cacheable: false,
+            ttl: None,
             asked: Vec::new(),
             took: Duration::ZERO,
         }

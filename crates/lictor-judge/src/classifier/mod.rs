@@ -225,6 +225,6 @@ impl Judge for Classifier {
             score: Some(probability),
             parts,
         };
-        Ok(Answer { outcome, findings: vec![finding], basis: Basis::Invocation })
+        Ok(Answer { outcome, findings: vec![finding], basis: Basis::Invocation, ttl: None })
     }
 }

@@ -374,10 +374,13 @@ impl LlmJudge {
         let mut findings: Vec<Finding> = std::iter::once(opinion).chain(injection).collect();
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
 
-        // The model saw ancestors beyond the parent and earlier events, which the kernel cannot compare.
+        // The model saw ancestors beyond the parent and earlier events, which the kernel cannot compare. A denial holds
+        // for the same invocation all the same, as it does here for what is similar, and no longer than here.
         let saw_more = !case.event.process.ancestors.is_empty() || !case.recent.is_empty();
-        let basis = if saw_more { Basis::Once } else { Basis::Invocation };
-        Answer { outcome, findings, basis }
+        let left = self.settings.cache_ttl.saturating_sub(remembered.age);
+        let spreads = outcome == Outcome::Deny && !left.is_zero();
+        let basis = if saw_more && !spreads { Basis::Once } else { Basis::Invocation };
+        Answer { outcome, findings, basis, ttl: Some(left) }
     }
 }
 
@@ -387,7 +390,7 @@ fn unless_injected(injection: Option<Finding>, failure: Failure) -> Result<Answe
         None => Err(failure),
         Some(mut finding) => {
             finding.reason = format!("{} (the language model has no answer: {failure})", finding.reason);
-            Ok(Answer { outcome: Outcome::Pass, findings: vec![finding], basis: Basis::Invocation })
+            Ok(Answer { outcome: Outcome::Pass, findings: vec![finding], basis: Basis::Invocation, ttl: None })
         }
     }
 }

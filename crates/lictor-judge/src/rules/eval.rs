@@ -3,7 +3,7 @@
 //! is bounded: what would cost more fails, and a failing condition of a `deny` rule counts as a match.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::code::{Any, Arithmetic, Bool, Int, List, Loop, Map, Parent, Quantifier, Search, Text};
 use super::fields::{ParentField, TextField};
 use super::index::{Found, Index};
+use crate::case::Basis;
 
 /// What one condition may cost: an element of a list, an operation or 16 bytes of text looked at cost one. A command
 /// line of two megabytes, the most that the kernel executes, can be searched eight times.
@@ -43,11 +44,25 @@ pub(crate) struct Facts<'e> {
     lower: [OnceCell<String>; TextField::COUNT],
     /// What the conditions' set has found out at once.
     found: Option<Found<'e>>,
+    /// Whether a condition looked at something that the kernel cannot compare.
+    beyond: Cell<bool>,
 }
 
 impl<'e> Facts<'e> {
     pub(crate) fn new(event: &'e Event, index: Option<&'e Index>) -> Facts<'e> {
-        Facts { event, lower: [const { OnceCell::new() }; TextField::COUNT], found: index.map(Index::begin) }
+        let found = index.map(Index::begin);
+        Facts { event, lower: [const { OnceCell::new() }; TextField::COUNT], found, beyond: Cell::new(false) }
+    }
+
+    /// Whether a condition looked at something that the kernel cannot compare, since this was asked last.
+    pub(crate) fn looked_beyond(&self) -> bool {
+        self.beyond.take()
+    }
+
+    fn look_at(&self, basis: Basis) {
+        if basis == Basis::Once {
+            self.beyond.set(true);
+        }
     }
 
     fn lower(&self, field: TextField) -> &str {
@@ -197,13 +212,32 @@ fn bool<'a>(code: &'a Bool, env: &mut Env<'a>) -> Result<bool, Fault> {
             }
             Ok(false)
         }
-        Bool::HasText(field) => Ok(field.get(env.facts.event).is_some()),
-        Bool::HasNumber(field) => Ok(field.get(env.facts.event).is_some()),
+        Bool::HasText(field) => {
+            env.facts.look_at(field.basis());
+            Ok(field.get(env.facts.event).is_some())
+        }
+        Bool::HasNumber(field) => {
+            env.facts.look_at(field.basis());
+            Ok(field.get(env.facts.event).is_some())
+        }
         Bool::HasTexts(field) => Ok(field.get(env.facts.event).is_some()),
-        Bool::HasParents => Ok(!env.facts.event.process.ancestors.is_empty()),
-        Bool::HasParent(which) => Ok(parent(which, env)?.is_some()),
-        Bool::HasOfParent(which, field) => Ok(parent(which, env)?.is_some_and(|parent| field.is_known(parent))),
-        Bool::HasObject(present) => Ok(present(env.facts.event)),
+        Bool::HasParents => {
+            env.facts.look_at(Basis::Once);
+            Ok(!env.facts.event.process.ancestors.is_empty())
+        }
+        Bool::HasParent(which) => {
+            env.facts.look_at(Basis::Once);
+            Ok(parent(which, env)?.is_some())
+        }
+        Bool::HasOfParent(which, field) => {
+            env.facts.look_at(field.basis());
+            Ok(parent(which, env)?.is_some_and(|parent| field.is_known(parent)))
+        }
+        // Which object it is cannot be seen here.
+        Bool::HasObject(present) => {
+            env.facts.look_at(Basis::Once);
+            Ok(present(env.facts.event))
+        }
         Bool::Loop(code) => quantified(code, env),
         Bool::Variable(number) => match env.variables.get(*number) {
             Some(Value::Bool(value)) => Ok(*value),
@@ -220,6 +254,7 @@ fn search<'a>(within: &'a Text, search: &'a Search, env: &mut Env<'a>) -> Result
     let facts = env.facts;
     let known = match (within, search.number, &facts.found) {
         (Text::Field(field) | Text::LowerField(field), Some(number), Some(found)) => {
+            facts.look_at(field.basis());
             if let Some(result) = found.result(number) {
                 return Ok(result);
             }
@@ -288,13 +323,22 @@ fn text<'a>(code: &'a Text, env: &mut Env<'a>) -> Result<Cow<'a, str>, Fault> {
     let facts: &'a Facts<'a> = env.facts;
     Ok(match code {
         Text::Literal(literal) => Cow::Borrowed(literal),
-        Text::Field(field) => Cow::Borrowed(field.get(facts.event).unwrap_or_default()),
-        Text::LowerField(field) => Cow::Borrowed(facts.lower(*field)),
-        Text::OfParent(which, field) => Cow::Borrowed(match (parent(which, env)?, field) {
-            (Some(parent), ParentField::Exe) => parent.exe.as_deref().unwrap_or_default(),
-            (Some(parent), ParentField::Cmdline) => parent.cmdline.as_deref().unwrap_or_default(),
-            _ => "",
-        }),
+        Text::Field(field) => {
+            facts.look_at(field.basis());
+            Cow::Borrowed(field.get(facts.event).unwrap_or_default())
+        }
+        Text::LowerField(field) => {
+            facts.look_at(field.basis());
+            Cow::Borrowed(facts.lower(*field))
+        }
+        Text::OfParent(which, field) => {
+            facts.look_at(field.basis());
+            Cow::Borrowed(match (parent(which, env)?, field) {
+                (Some(parent), ParentField::Exe) => parent.exe.as_deref().unwrap_or_default(),
+                (Some(parent), ParentField::Cmdline) => parent.cmdline.as_deref().unwrap_or_default(),
+                _ => "",
+            })
+        }
         Text::Variable(number) => match env.variables.get(*number) {
             Some(Value::Text(Cow::Borrowed(text))) => Cow::Borrowed(*text),
             Some(Value::Text(Cow::Owned(text))) => {
@@ -394,8 +438,12 @@ fn substring(text: &str, from: i64, to: Option<i64>) -> Option<&str> {
 fn int<'a>(code: &'a Int, env: &mut Env<'a>) -> Result<i64, Fault> {
     match code {
         Int::Literal(value) => Ok(*value),
-        Int::Field(field) => field.get(env.facts.event).ok_or(Fault::Absent(field.path())),
+        Int::Field(field) => {
+            env.facts.look_at(field.basis());
+            field.get(env.facts.event).ok_or(Fault::Absent(field.path()))
+        }
         Int::PidOf(which) => {
+            env.facts.look_at(Basis::Once);
             parent(which, env)?.and_then(|parent| parent.pid).map(i64::from).ok_or(Fault::Absent("process.parent.pid"))
         }
         Int::Variable(number) => match env.variables.get(*number) {
@@ -460,9 +508,13 @@ fn list<'a>(code: &'a List, env: &mut Env<'a>) -> Result<Items<'a>, Fault> {
         }
         List::Texts(field) => Items::Texts(field.get(event).unwrap_or_default()),
         List::ArgsOf(which) => {
+            env.facts.look_at(Basis::Once);
             Items::Texts(parent(which, env)?.and_then(|parent| parent.args.as_deref()).unwrap_or_default())
         }
-        List::Ancestors => Items::Parents(&event.process.ancestors),
+        List::Ancestors => {
+            env.facts.look_at(Basis::Once);
+            Items::Parents(&event.process.ancestors)
+        }
         List::Variable(number) => match env.variables.get(*number) {
             Some(Value::List(items)) => items.clone(),
             _ => return Err(Fault::Broken),

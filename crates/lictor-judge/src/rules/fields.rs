@@ -136,6 +136,16 @@ impl TextField {
         }
     }
 
+    /// As in the table, which is too long to search in for each look.
+    pub(crate) fn basis(self) -> Basis {
+        match self {
+            TextField::Kind | TextField::Agent | TextField::Exe => Object,
+            TextField::ExecPath | TextField::Sha256 | TextField::Interpreter => Object,
+            TextField::Cmdline | TextField::Cwd => Invocation,
+            _ => Once,
+        }
+    }
+
     /// The words it can have, where the contract closes the set.
     pub(crate) fn words(self) -> Option<Vec<&'static str>> {
         fn of<T: Copy>(all: &[T], word: fn(T) -> &'static str) -> Option<Vec<&'static str>> {
@@ -171,6 +181,11 @@ impl NumberField {
             NumberField::Target => event.process_event.as_ref()?.target.map(i64::from),
             NumberField::Code => event.process_event.as_ref()?.code.map(i64::from),
         }
+    }
+
+    /// As in the table.
+    pub(crate) fn basis(self) -> Basis {
+        if self == NumberField::Uid { Invocation } else { Once }
     }
 
     pub(crate) fn path(self) -> &'static str {
@@ -268,4 +283,21 @@ pub(crate) fn below(prefix: &str) -> Vec<&'static str> {
         (!rest.contains('.')).then_some(rest)
     };
     FIELDS.iter().filter_map(|field| rest(field.path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_field_is_remembered_by_is_said_once() {
+        for field in FIELDS {
+            match field.get {
+                Get::Text(get) => assert_eq!(get.basis(), field.basis, "{}", field.path),
+                Get::Number(get) => assert_eq!(get.basis(), field.basis, "{}", field.path),
+                Get::Texts(_) => assert_eq!(field.basis, Invocation, "the evaluator counts on it"),
+                Get::Parents | Get::Parent | Get::Object(_) => {}
+            }
+        }
+    }
 }

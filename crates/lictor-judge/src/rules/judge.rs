@@ -113,7 +113,7 @@ impl Rules {
             return Err(Failure::Unavailable("no rules could be loaded".to_owned()));
         }
         let selection = now.selection(&(self.selector)(event));
-        let hits = now.set.hits(event, &selection, deadline).map_err(|_| Failure::Late)?;
+        let (hits, basis) = now.set.ask(event, &selection, deadline).map_err(|_| Failure::Late)?;
         for hit in &hits {
             if let Some(counter) = now.counters.get(hit.number) {
                 if hit.fault.is_some() {
@@ -124,7 +124,7 @@ impl Rules {
                 }
             }
         }
-        Ok(decide(&hits, selection.basis(event.kind)))
+        Ok(decide(&hits, basis))
     }
 }
 
@@ -137,6 +137,8 @@ fn counts_as(hit: &Hit<'_>) -> Option<Act> {
     }
 }
 
+/// `of_all` is what all rules together looked at.
+///
 /// The order of the contract: `deny` beats `allow`, `allow` settles, `escalate` passes on, `alert` is told.
 fn decide(hits: &[Hit<'_>], of_all: Basis) -> Answer {
     let acts = |wanted: Act| {
@@ -170,7 +172,7 @@ fn decide(hits: &[Hit<'_>], of_all: Basis) -> Answer {
     // A failure may be one of this moment: nothing is remembered of it.
     let failed = hits.iter().any(|hit| hit.fault.is_some());
     let basis = if failed && outcome != Outcome::Deny { Basis::Once } else { basis.unwrap_or(Basis::Once) };
-    Answer { outcome, findings: settled_by.into_iter().chain(rest).map(finding).collect(), basis }
+    Answer { outcome, findings: settled_by.into_iter().chain(rest).map(finding).collect(), basis, ttl: None }
 }
 
 fn finding(hit: &Hit<'_>) -> Finding {

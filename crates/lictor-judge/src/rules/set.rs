@@ -167,9 +167,6 @@ impl RuleSet {
                 if let Some(numbers) = selection.by_kind.get_mut(kind) {
                     numbers.push(number);
                 }
-                if let Some(basis) = selection.basis.get_mut(kind) {
-                    *basis = (*basis).max(rule.basis);
-                }
             }
         }
         selection
@@ -180,8 +177,20 @@ impl RuleSet {
     /// # Errors
     /// How many rules were asked when the deadline passed.
     pub fn hits(&self, event: &Event, selection: &Selection, deadline: Option<Instant>) -> Result<Vec<Hit<'_>>, usize> {
+        self.ask(event, selection, deadline).map(|(hits, _)| hits)
+    }
+
+    /// The hits, and what an answer depends on that took all of the rules to give.
+    pub(crate) fn ask(
+        &self,
+        event: &Event,
+        selection: &Selection,
+        deadline: Option<Instant>,
+    ) -> Result<(Vec<Hit<'_>>, Basis), usize> {
         let facts = Facts::new(event, Some(&self.index));
         let mut hits = Vec::new();
+        // Only executions are remembered.
+        let mut basis = if event.kind == Kind::Exec { Basis::Object } else { Basis::Once };
         let numbers = selection.by_kind.get(event.kind as usize).map(Vec::as_slice).unwrap_or_default();
         for (asked, number) in numbers.iter().copied().enumerate() {
             // A look at the clock costs as much as a rule.
@@ -189,13 +198,18 @@ impl RuleSet {
                 return Err(asked);
             }
             let Some(rule) = self.rules.get(number) else { continue };
-            match rule.holds_of(&facts) {
+            let holds = rule.holds_of(&facts);
+            // A condition that was decided before it came to what the kernel cannot compare does not depend on that: the
+            // order in which a condition is evaluated is fixed.
+            let within = !facts.looked_beyond();
+            basis = basis.max(if within { rule.basis.min(Basis::Invocation) } else { rule.basis });
+            match holds {
                 Ok(true) => hits.push(Hit { rule, number, fault: None }),
                 Ok(false) => {}
                 Err(fault) => hits.push(Hit { rule, number, fault: Some(fault) }),
             }
         }
-        Ok(hits)
+        Ok((hits, basis))
     }
 }
 
@@ -203,17 +217,9 @@ impl RuleSet {
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     by_kind: [Vec<usize>; Kind::ALL.len()],
-    basis: [Basis; Kind::ALL.len()],
 }
 
 impl Selection {
-    /// What an answer depends on that took all of these rules to give.
-    #[must_use]
-    pub fn basis(&self, kind: Kind) -> Basis {
-        // Only executions are remembered.
-        if kind == Kind::Exec { self.basis.get(kind as usize).copied().unwrap_or(Basis::Once) } else { Basis::Once }
-    }
-
     /// How many rules are asked about an event of this kind.
     #[must_use]
     pub fn len(&self, kind: Kind) -> usize {

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::time::Duration;
 
 use lictor_api::event::Severity;
 use lictor_judge::llm::LlmJudge;
@@ -174,11 +175,21 @@ fn an_opinion_is_worth_what_it_says_and_no_more() {
         assert_eq!((answer.outcome, answer.findings[0].severity), (outcome, severity), "{verdict} {confidence}");
         assert_eq!(answer.basis, Basis::Invocation);
     }
-    let server = Server::start(vec![deny()]);
+}
+
+#[test]
+fn a_denial_is_remembered_for_a_while_and_nothing_else_that_rests_on_what_happened_before() {
     let mut case = case(&["a"]);
     case.recent = vec![case.event.clone()];
-    let answer = judge(&server.base(), &[]).judge(&case, &[], in_seconds(10)).unwrap();
-    assert_eq!(answer.basis, Basis::Once, "it rests on what happened before");
+    let ask = |act, changes: &[(&str, &str)]| {
+        let server = Server::start(vec![act]);
+        judge(&server.base(), changes).judge(&case, &[], in_seconds(10)).unwrap()
+    };
+    assert_eq!(ask(allow(), &[]).basis, Basis::Once);
+    assert_eq!(ask(openai(&said("unsure", 0.9)), &[]).basis, Basis::Once);
+    let denial = ask(deny(), &[]);
+    assert_eq!((denial.basis, denial.ttl), (Basis::Invocation, Some(Duration::from_secs(600))));
+    assert_eq!(ask(deny(), &[("cache_ttl", "0s")]).basis, Basis::Once, "nothing is to be remembered");
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn answer(tier: Tier, outcome: Outcome) -> Answer {
         score: Some(0.5),
         parts: Vec::new(),
     };
-    Answer { outcome, findings: vec![finding], basis: Basis::Invocation }
+    Answer { outcome, findings: vec![finding], basis: Basis::Invocation, ttl: None }
 }
 
 fn rules(rules: &[String]) -> Stage {

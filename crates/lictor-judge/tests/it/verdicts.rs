@@ -104,6 +104,13 @@ fn an_answer_is_remembered_by_what_it_looked_at() {
     // A pass and a permission took all rules to give, a denial one.
     let other = ("alert", "process.ancestors.exists(a, a.exe == 'x')");
     assert_eq!(basis(&[("allow", "exec.path == '/bin/sh'"), other]), Basis::Once);
+    assert_eq!(basis(&[other]), Basis::Once);
+    // What was decided before it came to the ancestors does not depend on them.
+    for more in ["process.ancestors.exists(a, a.exe == 'x')", "process.parent.cmdline == 'x'", "session == 'x'"] {
+        let condition = |first: &str| format!("{first} && {more}");
+        assert_eq!(basis(&[("alert", &condition("process.exe == '/x'"))]), Basis::Invocation, "{more}");
+        assert_eq!(basis(&[("alert", &condition("process.exe != '/x'"))]), Basis::Once, "{more}");
+    }
     assert_eq!(basis(&[("deny", "exec.path == '/bin/sh'"), other]), Basis::Object);
     assert_eq!(basis(&[("deny", "process.cmdline == 'sh'"), ("deny", "exec.path == '/bin/sh'")]), Basis::Object);
     // Only executions are remembered.
