@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
@@ -51,6 +52,7 @@ pub(crate) const SECRET_KEY: &str = "key";
 pub(crate) const PUBLIC_KEY: &str = "key.pub";
 pub(crate) const SUBJECTS: &str = "subjects";
 const LOCK: &str = "lock";
+const HAND_OVER: Duration = Duration::from_secs(1);
 /// Held shared by whoever reads sealed texts, exclusively while some are destroyed.
 const READERS: &str = "readers.lock";
 
@@ -130,10 +132,17 @@ pub(crate) fn open_writable(path: &Path) -> io::Result<File> {
 pub(crate) fn lock_for_writing(dir: &Path) -> Result<File, AuditError> {
     let path = dir.join(LOCK);
     let file = lock_file(&path).map_err(at("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(AuditError::InUse { path: dir.to_owned() }),
-        Err(fs::TryLockError::Error(source)) => Err(at("lock", &path)(source)),
+    // One that is just ending, or a child that it was just starting, holds it for a moment longer.
+    let patience = Instant::now() + HAND_OVER;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < patience => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(fs::TryLockError::WouldBlock) => return Err(AuditError::InUse { path: dir.to_owned() }),
+            Err(fs::TryLockError::Error(source)) => return Err(at("lock", &path)(source)),
+        }
     }
 }
 

@@ -110,6 +110,11 @@ pub fn verify(sources: &Sources) -> Result<Report, AuditError> {
     Ok(walk.end(is_folder))
 }
 
+/// `entry 5 is`, `entries 5 to 7 are`.
+fn entries(from: u64, to: u64) -> String {
+    if from == to { format!("entry {from} is") } else { format!("entries {from} to {to} are") }
+}
+
 /// A line that was read.
 #[derive(Clone)]
 struct Known {
@@ -209,6 +214,11 @@ impl Walk {
             return;
         }
         let file = self.files.get(file).cloned().unwrap_or_default();
+        // One change of a line can be seen from its neighbours too: it is told once.
+        let told = |known: &&Problem| known.file == file && known.line == line && known.kind == kind;
+        if self.report.problems.iter().rev().take(4).find(told).is_some_and(|known| known.entry == entry) {
+            return;
+        }
         self.report.problems.push(Problem { file, line, entry, kind: kind.to_owned(), message: message.into() });
     }
 
@@ -502,7 +512,7 @@ impl Walk {
                     1,
                     Some(first),
                     "missing",
-                    format!("entries 1 to {} are missing: the chain begins with entry {first}", first - 1),
+                    format!("{} missing: the chain begins with entry {first}", entries(1, first - 1)),
                 );
             } else {
                 self.report
@@ -511,13 +521,12 @@ impl Walk {
             }
         }
         for (from, to, file, line) in std::mem::take(&mut self.gaps) {
-            let what = if from == to { format!("entry {from} is") } else { format!("entries {from} to {to} are") };
             self.problem(
                 file,
                 line,
                 Some(from),
                 "missing",
-                format!("{what} missing before this line: deleted, or changed beyond recognition"),
+                format!("{} missing before this line: deleted, or changed beyond recognition", entries(from, to)),
             );
         }
         for (entry, checkpoints) in std::mem::take(&mut self.outside) {

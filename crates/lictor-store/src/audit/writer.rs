@@ -343,6 +343,8 @@ struct Group {
     head: Hash,
     chain_id: Option<Hash>,
     checkpoint: Option<Checkpoint>,
+    /// Entries that were lost since the start, as far as the group tells of them.
+    lost: u64,
 }
 
 struct Writer {
@@ -447,8 +449,10 @@ impl Writer {
 
     /// Tries until it succeeds or the chain is closed; says so meanwhile.
     fn write(&mut self, entries: &[Entry], sign: bool) -> Result<Option<Checkpoint>, String> {
+        // Each attempt writes the same bytes: whoever reads meanwhile sees less of them, or all, and never others.
+        let mut group = None;
         loop {
-            match self.attempt(entries, sign) {
+            match self.attempt(&mut group, entries, sign) {
                 Ok(checkpoint) => {
                     let mut state = self.shared.lock();
                     state.health.acknowledged = self.n;
@@ -472,26 +476,21 @@ impl Writer {
                     if state.stop {
                         drop(state);
                         // A disk that has room again just now is not to lose what it could have kept.
-                        return self.attempt(entries, sign).map_err(|_| reason);
+                        return self.attempt(&mut group, entries, sign).map_err(|_| reason);
                     }
                 }
             }
         }
     }
 
-    fn attempt(&mut self, entries: &[Entry], sign: bool) -> io::Result<Option<Checkpoint>> {
-        if self.segment.chain_len >= self.options.segment_bytes || (self.rotate && self.segment.chain_len > 0) {
-            self.segment = Open::begin(&self.dir, self.n + 1)?;
+    fn attempt(&mut self, group: &mut Option<Group>, entries: &[Entry], sign: bool) -> io::Result<Option<Checkpoint>> {
+        if group.is_none() {
+            *group = Some(self.prepare(entries, sign)?);
         }
-        self.rotate = false;
-        let lost = self.shared.lock().health.lost;
-        let group = self.encode(entries, lost - self.lost_told, sign)?;
-        if group.chain.is_empty() {
-            return Ok(None);
-        }
-        self.segment.write(&group)?;
+        let Some(group) = group.as_ref().filter(|group| !group.chain.is_empty()) else { return Ok(None) };
+        self.segment.write(group)?;
         let written = group.n - self.n;
-        (self.n, self.head, self.chain, self.lost_told) = (group.n, group.head, group.chain_id, lost);
+        (self.n, self.head, self.chain, self.lost_told) = (group.n, group.head, group.chain_id, group.lost);
         self.unsigned += written;
         if let Some(checkpoint) = &group.checkpoint {
             self.unsigned = 0;
@@ -502,7 +501,16 @@ impl Writer {
                 tracing::error!("cannot write {}: {error}", path.display());
             }
         }
-        Ok(group.checkpoint)
+        Ok(group.checkpoint.clone())
+    }
+
+    fn prepare(&mut self, entries: &[Entry], sign: bool) -> io::Result<Group> {
+        if self.segment.chain_len >= self.options.segment_bytes || (self.rotate && self.segment.chain_len > 0) {
+            self.segment = Open::begin(&self.dir, self.n + 1)?;
+        }
+        self.rotate = false;
+        let lost = self.shared.lock().health.lost;
+        self.encode(entries, lost, sign)
     }
 
     fn encode(&mut self, entries: &[Entry], lost: u64, sign: bool) -> io::Result<Group> {
@@ -513,7 +521,9 @@ impl Writer {
             head: self.head,
             chain_id: self.chain,
             checkpoint: None,
+            lost,
         };
+        let lost = lost - self.lost_told;
         for entry in entries {
             self.encode_entry(entry, &mut group)?;
         }

