@@ -2,6 +2,8 @@
 //! What the audit chain takes: `cargo bench -p lictor-store --bench audit`. 20,000 entries a second must be sustained, each
 //! with a sealed event of the usual size, sealed, chained, signed and synced; and it must be read again.
 
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot write ends")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -14,8 +14,8 @@ use std::io::BufReader;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use lictor_api::control::Erased;
 use nix::unistd::User;
-use serde::Serialize;
 use serde_json::{Map, json};
 
 use super::entry::{Entry, Kind};
@@ -49,18 +49,6 @@ pub struct Request {
     /// Also what others did that names the person as a word.
     pub by_name: bool,
     pub by: Actor,
-}
-
-/// What was done.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Erased {
-    pub subject: String,
-    /// The person's own texts beside the chain.
-    pub texts: u64,
-    /// Texts of others that told of the person.
-    pub others: u64,
-    /// Records that went, copy by copy.
-    pub copies: Vec<(String, u64)>,
 }
 
 impl Audit {

@@ -130,6 +130,8 @@ pub(crate) fn open_writable(path: &Path) -> io::Result<File> {
 
 /// The lock of the one process that writes.
 pub(crate) fn lock_for_writing(dir: &Path) -> Result<File, AuditError> {
+    let readers = dir.join(READERS);
+    lock_file(&readers).map_err(at("make", &readers))?;
     let path = dir.join(LOCK);
     let file = lock_file(&path).map_err(at("open", &path))?;
     // One that is just ending, or a child that it was just starting, holds it for a moment longer.
@@ -146,9 +148,10 @@ pub(crate) fn lock_for_writing(dir: &Path) -> Result<File, AuditError> {
     }
 }
 
-/// Held by readers of sealed texts. `None` where the reader may not write here: a copy of the folder.
+/// Held by readers of sealed texts. `None` in a copy of the folder, and for whoever may not open it.
 pub(crate) fn lock_for_reading(dir: &Path) -> Option<File> {
-    let file = lock_file(&dir.join(READERS)).ok()?;
+    // It is there wherever somebody writes: a copy is left as it is.
+    let file = File::open(dir.join(READERS)).ok()?;
     file.lock_shared().ok()?;
     Some(file)
 }

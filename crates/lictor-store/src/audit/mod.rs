@@ -23,7 +23,7 @@ mod writer;
 
 pub use checkpoint::{Checkpoint, PublicKey};
 pub use entry::{Entry, Kind, Record};
-pub use erase::{Copies, Erased, Request};
+pub use erase::{Copies, Request};
 pub use files::AuditError;
 pub use jsonl::{EventFiles, rewrite};
 pub use read::{Page, Personal, Shown, page};
@@ -33,6 +33,12 @@ pub use writer::{Audit, Health, Options};
 
 /// The folder of the chain in the state folder.
 pub const FOLDER: &str = "audit";
+
+/// For entries that name a text without holding it: 64 hexadecimal digits.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    entry::hex(&entry::hash_of(bytes))
+}
 
 /// One line of a chain as the reader of hostile files sees it: for fuzzing.
 #[doc(hidden)]

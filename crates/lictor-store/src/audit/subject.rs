@@ -61,7 +61,9 @@ pub enum Actor {
 }
 
 impl Actor {
-    pub(crate) fn subject(&self) -> Subject {
+    /// Under whose key it is sealed that it was them.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
         match self {
             Self::User(uid) => Subject::Uid(*uid),
             Self::Token(name) => Subject::Token(name.clone()),
