@@ -2,11 +2,12 @@
 """The audit chain of a daemon at work: written through a crash, verified, changed by somebody, and a person's data erased."""
 
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 
-from sequence import lictor, require, sequence
+from sequence import lictor, require, sequence, wait_until
 
 EVERY_KIND = {"chain", "start", "takeover", "mode", "policy", "rules", "session-start", "session-end", "verdict", "verdict-clear", "checkpoint"}
 
@@ -37,9 +38,10 @@ def audit(suite):
     before = verify(suite, chain)
     require(before["ok"], f"the chain does not hold at the beginning: {before['problems'][:3]}")
 
-    word = f"audit-word-{names['mark']}"
+    word = f"audit-word-{os.urandom(8).hex()}"
     shell = f': < {names["home"]}/.ssh/id_ed25519; echo x >> {chain}/chain-000000000001.jsonl; : {word}'
     lictor(suite, "run", "--agent", "files", "--quiet", "--", "/bin/sh", "-c", shell)
+    wait_until(lambda: "session-end" in {entry["kind"] for entry in entries(suite, chain)}, 20, "the chain tells of the session's end")
     lictor(suite, "verdicts", "clear")
     kept.write_text(lictor(suite, "audit", "checkpoint").stdout)
     suite.daemon.kill()
