@@ -31,6 +31,9 @@ pub(crate) fn parse_hash(text: &str) -> Option<Hash> {
     data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
+/// What is sealed for somebody: JSON.
+pub(crate) type Text = (Subject, Vec<u8>);
+
 /// What an entry is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -161,16 +164,16 @@ impl Entry {
     }
 
     /// What stands in the chain, and what is sealed: the text of each subject.
-    pub(crate) fn parts(&self) -> serde_json::Result<(Map<String, Value>, Vec<(Subject, Vec<u8>)>)> {
+    pub(crate) fn parts(&self) -> serde_json::Result<(Map<String, Value>, Vec<Text>)> {
         let mut data = self.data.clone();
         let mut texts = Vec::with_capacity(self.personal.len() + 1);
         if let Some(event) = &self.event {
             facts_of(event, &mut data);
             #[derive(Serialize)]
-            struct Text<'a> {
+            struct Told<'a> {
                 event: &'a Event,
             }
-            texts.push((Subject::of_event(event), serde_json::to_vec(&Text { event })?));
+            texts.push((Subject::of_event(event), serde_json::to_vec(&Told { event })?));
         }
         for (subject, text) in &self.personal {
             texts.push((subject.clone(), serde_json::to_vec(text)?));

@@ -170,7 +170,7 @@ impl Audit {
     /// Texts of others that tell of the person.
     fn others(&self, person: &Person, ids: &[String], closed: &[Segment]) -> Result<Vec<(u64, u32)>, AuditError> {
         let mut others = Vec::new();
-        if person.homes.is_empty() && !(person.by_name && !person.names.is_empty()) {
+        if person.homes.is_empty() && !person.by_name {
             return Ok(others);
         }
         let openers = Openers::load(self.dir());

@@ -291,14 +291,14 @@ impl Walk {
             Some(next) => self.place(&mut record, next, &here),
         };
         self.damaged = 0;
-        if !self.known.contains_key(&record.n) {
-            self.known.insert(record.n, here.clone());
+        self.known.entry(record.n).or_insert_with(|| {
             self.order.push_back(record.n);
-            if self.order.len() > REMEMBERED
-                && let Some(old) = self.order.pop_front()
-            {
-                self.known.remove(&old);
-            }
+            here.clone()
+        });
+        if self.order.len() > REMEMBERED
+            && let Some(old) = self.order.pop_front()
+        {
+            self.known.remove(&old);
         }
         self.next = Some(self.next.unwrap_or(0).max(record.n + 1));
         if !in_place {
