@@ -249,10 +249,12 @@ fn erase(args: &EraseArgs, context: &Context, out: &mut impl Write) -> anyhow::R
 
 fn print_erased(out: &mut impl Write, erased: &Erased) -> io::Result<()> {
     writeln!(out, "{}: the key is destroyed", printable(&erased.subject))?;
-    let line = |out: &mut _, count: u64, what: &str| writeln!(out, "{count:>8}  {what}");
+    let line = |out: &mut _, count: u64, what: &str| {
+        output::row(out, &[8], &[Cell::new(format!("{count:>8}")), Cell::new(what)])
+    };
     line(out, erased.texts, "sealed texts beside the audit chain")?;
     line(out, erased.others, "sealed texts of others that told of the person")?;
-    erased.copies.iter().try_for_each(|(name, count)| line(out, *count, &printable(name)))
+    erased.copies.iter().try_for_each(|(name, count)| line(out, *count, name))
 }
 
 #[cfg(test)]
