@@ -28,6 +28,7 @@ import cases_files
 import cases_floor
 import cases_net
 import seq_attacks  # noqa: F401  registers its sequences
+import seq_audit  # noqa: F401  registers its sequences
 import seq_daemon  # noqa: F401  registers its sequences
 import seq_folders  # noqa: F401  registers its sequences
 import seq_install  # noqa: F401  registers its sequences

@@ -137,6 +137,24 @@ impl Client {
         self.done(&Request::ClearVerdicts {}).map(drop)
     }
 
+    /// A checkpoint of the audit chain, signed now. See [`Request::AuditCheckpoint`].
+    pub fn audit_checkpoint(&mut self) -> Result<serde_json::Value, ClientError> {
+        match self.ask(&Request::AuditCheckpoint {})? {
+            Reply::Checkpoint(checkpoint) => Ok(checkpoint),
+            other => Err(self.unexpected("checkpoint", &other)),
+        }
+    }
+
+    /// Erases a person's data. See [`Request::AuditErase`].
+    pub fn audit_erase(&mut self, subject: String, mentions: bool) -> Result<crate::control::Erased, ClientError> {
+        // Writing gigabytes anew takes as long as it takes.
+        self.stream.set_read_timeout(None).map_err(|source| self.broken(source.into()))?;
+        match self.ask(&Request::AuditErase { subject, mentions })? {
+            Reply::Erased(erased) => Ok(erased),
+            other => Err(self.unexpected("erased", &other)),
+        }
+    }
+
     fn done(&mut self, request: &Request) -> Result<u64, ClientError> {
         match self.ask(request)? {
             Reply::Done(count) => Ok(count),

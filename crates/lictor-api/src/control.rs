@@ -48,6 +48,16 @@ pub enum Request {
     },
     /// Makes the kernel forget all verdicts. Answered by [`Reply::Done`].
     ClearVerdicts {},
+    /// Signs how far the audit chain has come. Answered by [`Reply::Checkpoint`].
+    AuditCheckpoint {},
+    /// Erases a person's data from everything that Lictor keeps. Answered by [`Reply::Erased`].
+    AuditErase {
+        /// A user name, a uid, `uid:NUMBER`, `token:NAME`, or `unknown`.
+        subject: String,
+        /// Also what others did that names the person as a word.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        mentions: bool,
+    },
     /// Loads policy and rules again, all or nothing. Answered by [`Reply::Reloaded`].
     Reload {},
 }
@@ -66,6 +76,9 @@ pub enum Reply {
     Status(Box<Status>),
     Reloaded(Reloaded),
     Verdicts(Verdicts),
+    /// One signed checkpoint, as its file is written.
+    Checkpoint(serde_json::Value),
+    Erased(Erased),
     /// How many were concerned.
     Done(u64),
     Error(Failure),
@@ -91,6 +104,8 @@ impl Reply {
             Self::Status(_) => "status",
             Self::Reloaded(_) => "reloaded",
             Self::Verdicts(_) => "verdicts",
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Erased(_) => "erased",
             Self::Done(_) => "done",
             Self::Error(_) => "error",
         }
@@ -313,6 +328,18 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub rules: serde_json::Value,
     pub uptime_ms: u64,
+}
+
+/// What an erasure removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erased {
+    pub subject: String,
+    /// The person's own texts beside the audit chain.
+    pub texts: u64,
+    /// Texts of others that told of the person.
+    pub others: u64,
+    /// Records that went from other copies, by the copy's name.
+    pub copies: Vec<(String, u64)>,
 }
 
 /// One tier of the judge.

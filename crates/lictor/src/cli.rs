@@ -47,6 +47,9 @@ pub(crate) enum Command {
     /// Show what the judges' verdicts made the kernel remember, and who waits for one; decide by hand
     #[command(subcommand)]
     Verdicts(VerdictsCommand),
+    /// Verify the audit chain, show it, sign how far it has come; erase a person's data
+    #[command(subcommand)]
+    Audit(crate::audit::AuditCommand),
     /// Show whether Lictor enforces, and its counters
     Status(StatusArgs),
     /// Show each thing this host must have, and the step that mends what is missing

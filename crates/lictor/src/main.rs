@@ -2,6 +2,7 @@
 //! `lictor`: the command people type. It reads arguments, asks `lictord` or the recorded events, and
 //! prints; data on stdout, talk on stderr.
 
+mod audit;
 mod cli;
 mod context;
 mod doctor;
@@ -83,6 +84,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Ps(args) => ps::run(&args, &context, &mut out)?,
         Command::Status(args) => status::run(&args, &context, &mut out)?,
         Command::Verdicts(command) => verdicts::run(&command, &context, &mut out)?,
+        Command::Audit(command) => audit::run(&command, &context, &mut out)?,
         Command::Doctor(args) => doctor::run(&args, &mut out)?,
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&args, &mut out)?,
         Command::Policy(PolicyCommand::Test(args)) => policy::test(&args, &mut out)?,

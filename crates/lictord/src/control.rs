@@ -19,6 +19,7 @@ use lictor_api::log::EventLog;
 use lictor_api::{bytes, explain, wire};
 use lictor_bpf::PidFd;
 use lictor_engine::policy::{BUILTIN, PolicyFile};
+use lictor_store::audit::{self, Actor, Entry};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::{Gid, Group, Uid, chown};
 
@@ -70,6 +71,12 @@ pub(crate) fn serve(daemon: &Arc<Daemon>, listener: &UnixListener) {
 struct Peer {
     pid: u32,
     uid: u32,
+}
+
+impl Peer {
+    fn actor(&self) -> Actor {
+        Actor::User(self.uid)
+    }
 }
 
 fn peer(daemon: &Daemon, stream: &UnixStream) -> Result<Peer> {
@@ -152,16 +159,24 @@ fn answer(daemon: &Daemon, peer: &Peer, request: Request) -> Result<Reply> {
         Request::Verdicts {} => Reply::Verdicts(daemon.verdicts()?),
         Request::SetVerdict { key, allow, ttl_s } => {
             ensure!(peer.uid == 0, "only root may set a verdict");
-            Reply::Done(daemon.set_verdict(&key, allow, ttl_s.map(Duration::from_secs), peer.uid)?)
+            let decided = daemon.set_verdict(&key, allow, ttl_s.map(Duration::from_secs), peer.uid)?;
+            let entry = Entry::new(audit::Kind::VerdictSet)
+                .with("key", key)
+                .with("allow", allow)
+                .with("ttl_s", ttl_s)
+                .with("held_decided", decided);
+            daemon.tell(entry.by(&peer.actor()));
+            Reply::Done(decided)
         }
         Request::ClearVerdicts {} => {
             ensure!(peer.uid == 0, "only root may clear the verdicts");
             daemon.clear_verdicts()?;
+            daemon.tell(Entry::new(audit::Kind::VerdictClear).by(&peer.actor()));
             Reply::Done(0)
         }
         Request::Reload {} => {
             ensure!(peer.uid == 0, "only root may reload the policy");
-            daemon.reload()?;
+            daemon.reload(&peer.actor())?;
             let changing = daemon.lock();
             let agents = changing.policy.as_ref().map_or(0, |policy| policy.agents().count() as u64);
             Reply::Reloaded(Reloaded {
@@ -169,6 +184,11 @@ fn answer(daemon: &Daemon, peer: &Peer, request: Request) -> Result<Reply> {
                 agents,
                 epoch: daemon.epoch.load(Ordering::Acquire),
             })
+        }
+        Request::AuditCheckpoint {} => Reply::Checkpoint(daemon.audit_checkpoint()?),
+        Request::AuditErase { subject, mentions } => {
+            ensure!(peer.uid == 0, "only root may erase");
+            Reply::Erased(daemon.audit_erase(subject, mentions, peer.actor())?)
         }
         Request::Events { .. } => bail!("events are a stream"),
     })
@@ -219,6 +239,7 @@ fn start_session(daemon: &Daemon, peer: &Peer, start: StartSession) -> Result<Re
             break number;
         }
     };
+    let asked = start.clone();
     let record = Record {
         number,
         slot: 0,
@@ -244,6 +265,7 @@ fn start_session(daemon: &Daemon, peer: &Peer, start: StartSession) -> Result<Re
         policy_source: session.source.clone(),
     };
     tracing::info!("session {} has started: agent {}, process {}", started.session, started.agent, start.pid);
+    daemon.tell_session(&asked, owner, &started, &peer.actor());
     Ok(Reply::Started(started))
 }
 

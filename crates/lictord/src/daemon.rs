@@ -19,12 +19,13 @@ use lictor_api::settings::{FailClosed, Settings, Switch};
 use lictor_bpf::{Counters, Legacy, Options, PidFd, Sensor, abi};
 use lictor_engine::policy::{self, PolicyFile};
 use lictor_engine::process::{ProcessKey, ProcessTree};
+use lictor_store::audit::{Actor, Audit, Entry, Kind};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::judging::{Judging, WORKERS};
 use crate::record::Recorder;
 use crate::session::{Sessions, problems_error};
-use crate::{canary, control, effects, loaders, objects, rings};
+use crate::{audit, canary, control, effects, loaders, objects, rings};
 
 /// How the daemon was started.
 pub struct Start {
@@ -41,6 +42,7 @@ pub(crate) struct Daemon {
     pub(crate) sensor: Sensor,
     pub(crate) state: Mutex<Changing>,
     pub(crate) recorder: Mutex<Recorder>,
+    pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) judging: Arc<Judging>,
     /// Programs of other builds whose sessions live on.
     legacy: Mutex<Vec<Arc<Legacy>>>,
@@ -116,7 +118,8 @@ pub fn run(start: Start) -> Result<()> {
         tracing::info!("the programs of build {} stay in force for their {count} sessions", older.build());
     }
     sensor.set_common_identities(&loaders::find(&sensor)?)?;
-    let recorder = Recorder::open(&settings.state)?;
+    let audit = audit::open(&settings, private)?;
+    let recorder = Recorder::open(&settings.state, audit.clone())?;
     let own = guard;
     // Numbers of judges start anew with each daemon: what an earlier one was told means nothing any more.
     for (print, ..) in sensor.remembered()? {
@@ -135,6 +138,7 @@ pub fn run(start: Start) -> Result<()> {
             undecodable: 0,
         }),
         recorder: Mutex::new(recorder),
+        audit,
         judging,
         legacy: Mutex::new(legacy),
         unreadable,
@@ -158,6 +162,7 @@ pub fn run(start: Start) -> Result<()> {
     } else {
         daemon.sensor.set_self_protection(false);
     }
+    daemon.tell_start(taken_over)?;
     let rings = {
         let daemon = Arc::clone(&daemon);
         std::thread::Builder::new().name("rings".into()).spawn(move || rings::read(&daemon))?
@@ -200,6 +205,10 @@ pub fn run(start: Start) -> Result<()> {
         if thread.join().is_err() {
             tracing::error!("a thread of lictord panicked");
         }
+    }
+    if let Some(audit) = &daemon.audit {
+        audit.append(Entry::new(Kind::Stop));
+        audit.close();
     }
     // Whoever comes next has all the time there is from now on.
     daemon.beat();
@@ -377,11 +386,18 @@ impl Daemon {
         }
     }
 
-    pub(crate) fn reload(&self) -> Result<()> {
+    pub(crate) fn reload(&self, by: &Actor) -> Result<()> {
+        let loaded = self.load_again(by);
+        self.tell_policy(&loaded, by);
+        loaded
+    }
+
+    fn load_again(&self, by: &Actor) -> Result<()> {
         let other_rules = self.judging.reload_rules();
         let next = load_policy(&self.settings.policy);
         let mut changing = self.lock();
         if other_rules {
+            self.tell_rules(by);
             changing.sessions.renew_judges(&self.sensor)?;
         }
         let next = next?;
@@ -406,7 +422,8 @@ impl Daemon {
         let changing = self.lock();
         let monitoring = !changing.sessions.live.is_empty()
             && changing.sessions.live.values().all(|session| session.mode == Mode::Monitor);
-        let reasons = self.reasons().to_vec();
+        let mut reasons = self.reasons().to_vec();
+        reasons.extend(self.audit_problems());
         let state = match (reasons.is_empty(), monitoring) {
             (false, _) => State::Degraded,
             (true, true) => State::Monitoring,
@@ -443,6 +460,7 @@ impl Daemon {
             ]
             .into_iter()
             .chain(self.judging.counters())
+            .chain(self.audit_counters())
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
             judge: self.judging.status(),
@@ -495,7 +513,7 @@ fn wait(daemon: &Arc<Daemon>) -> Result<()> {
             if !daemon.private && ticks.is_multiple_of(25) { FileStamp::of(&daemon.settings.policy) } else { file };
         if reload.swap(false, Ordering::AcqRel) || now != file {
             file = FileStamp::of(&daemon.settings.policy);
-            match daemon.reload() {
+            match daemon.reload(&Actor::Lictor) {
                 Ok(()) => tracing::info!("policy {} is in force", daemon.settings.policy.display()),
                 Err(error) => tracing::error!("the policy in force stays: {error:#}"),
             }

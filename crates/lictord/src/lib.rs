@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Lictor's daemon as a library: `lictord` runs it for the host, `lictor run` privately for one session.
 
+mod audit;
 mod canary;
 mod control;
 mod daemon;
@@ -14,6 +15,7 @@ mod rings;
 mod session;
 mod tables;
 
+pub use audit::erase_stopped;
 pub use canary::{ARGUMENT as CANARY_ARGUMENT, child as canary};
 pub use daemon::{Start, run};
 

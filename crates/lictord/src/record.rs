@@ -12,9 +12,13 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use anyhow::{Context as _, Result};
 use lictor_api::control::EventFilter;
 use lictor_api::event::{Event, Kind, Lost};
+use lictor_api::log::{CURRENT, PREVIOUS};
+use lictor_store::audit::{Audit, Entry, Person};
 
 /// Size at which `events.jsonl` becomes `events.1.jsonl`.
 const ROTATE_BYTES: u64 = 64 << 20;
+/// Where the current file is while an erasure writes older ones anew.
+const ASIDE: &str = "events.aside.jsonl";
 const RECENT: usize = 1_000;
 /// Events that a follower may be behind before it loses some (and is told so).
 const FOLLOWER_QUEUE: usize = 65_536;
@@ -31,19 +35,35 @@ pub(crate) struct Recorder {
     size: u64,
     recent: VecDeque<Arc<Event>>,
     followers: Vec<Follower>,
+    audit: Option<Arc<Audit>>,
+    /// The full file waits: older ones are being written anew.
+    erasing: bool,
 }
 
 impl Recorder {
-    pub(crate) fn open(state: &Path) -> Result<Recorder> {
+    pub(crate) fn open(state: &Path, audit: Option<Arc<Audit>>) -> Result<Recorder> {
         std::fs::create_dir_all(state).with_context(|| format!("cannot make {}", state.display()))?;
         let path = state.join("events.jsonl");
         let out = open_log(&path)?;
         let size = out.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
-        Ok(Recorder { path, out: BufWriter::new(out), size, recent: VecDeque::new(), followers: Vec::new() })
+        Ok(Recorder {
+            path,
+            out: BufWriter::new(out),
+            size,
+            recent: VecDeque::new(),
+            followers: Vec::new(),
+            audit,
+            erasing: false,
+        })
     }
 
     pub(crate) fn write(&mut self, event: Event) {
         let event = Arc::new(event);
+        if let Some(audit) = &self.audit
+            && let Some(entry) = Entry::of_event(&event)
+        {
+            audit.append(entry);
+        }
         match serde_json::to_string(&*event) {
             Ok(mut line) => {
                 line.push('\n');
@@ -66,7 +86,7 @@ impl Recorder {
         if let Err(error) = self.out.flush() {
             tracing::error!("cannot write {}: {error}", self.path.display());
         }
-        if self.size > ROTATE_BYTES {
+        if self.size > ROTATE_BYTES && !self.erasing {
             let old = self.path.with_file_name("events.1.jsonl");
             let renewed =
                 std::fs::rename(&self.path, &old).map_err(anyhow::Error::from).and_then(|()| open_log(&self.path));
@@ -75,6 +95,36 @@ impl Recorder {
                 Err(error) => tracing::error!("cannot rotate {}: {error:#}", self.path.display()),
             }
         }
+    }
+
+    /// The files of recorded events, oldest first; the middle one is there only while an erasure goes on.
+    pub(crate) fn files(state: &Path) -> [PathBuf; 3] {
+        [PREVIOUS, ASIDE, CURRENT].map(|name| state.join(name))
+    }
+
+    /// Forgets what tells of `person` in memory, and goes on in a new file. Returns the files to be written anew, which
+    /// nobody writes to until [`Recorder::end_erasure`].
+    pub(crate) fn begin_erasure(&mut self, person: &Person) -> Result<[PathBuf; 2]> {
+        self.recent.retain(|event| !person.is_told_of_by(event));
+        self.flush();
+        let [previous, aside, _] = Self::files(self.state());
+        // One that an interrupted erasure left goes first.
+        join(&previous, &aside)?;
+        std::fs::rename(&self.path, &aside).with_context(|| format!("cannot rename {}", self.path.display()))?;
+        (self.out, self.size) = (BufWriter::new(open_log(&self.path)?), 0);
+        self.erasing = true;
+        Ok([previous, aside])
+    }
+
+    /// Brings what was put aside into the older file.
+    pub(crate) fn end_erasure(&mut self) -> Result<()> {
+        self.erasing = false;
+        let [previous, aside, _] = Self::files(self.state());
+        join(&previous, &aside)
+    }
+
+    fn state(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 
     /// What is there already, and a queue of what comes: nothing between the two is missed.
@@ -114,6 +164,19 @@ impl Follower {
     }
 }
 
+/// Appends `aside`, if it is there, to `file`, and removes it.
+fn join(file: &Path, aside: &Path) -> Result<()> {
+    let mut from = match File::open(aside) {
+        Ok(from) => from,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", aside.display())),
+    };
+    let mut to = open_log(file)?;
+    std::io::copy(&mut from, &mut to).with_context(|| format!("cannot write {}", file.display()))?;
+    to.sync_all().with_context(|| format!("cannot write {}", file.display()))?;
+    std::fs::remove_file(aside).with_context(|| format!("cannot remove {}", aside.display()))
+}
+
 fn open_log(path: &Path) -> Result<File> {
     OpenOptions::new()
         .append(true)
@@ -134,7 +197,7 @@ mod tests {
     #[test]
     fn a_follower_gets_what_was_there_and_what_comes() {
         let dir = tempfile::tempdir().unwrap();
-        let mut recorder = Recorder::open(dir.path()).unwrap();
+        let mut recorder = Recorder::open(dir.path(), None).unwrap();
         recorder.write(event("1"));
         let (past, queue) = recorder.follow(EventFilter::default());
         recorder.write(event("2"));
@@ -144,6 +207,30 @@ mod tests {
         assert_eq!(recorder.find("1").unwrap().id, "1");
         let text = std::fs::read_to_string(dir.path().join("events.jsonl")).unwrap();
         assert_eq!(text.lines().count(), 2);
+    }
+
+    #[test]
+    fn an_erasure_leaves_everything_but_the_person_and_loses_nothing_meanwhile() {
+        use lictor_store::audit::{Copies as _, EventFiles, Subject};
+        let dir = tempfile::tempdir().unwrap();
+        let mut recorder = Recorder::open(dir.path(), None).unwrap();
+        let of = |id: &str, uid: u32| {
+            let mut event = event(id);
+            event.process.uid = Some(uid);
+            event
+        };
+        recorder.write(of("1", 4001));
+        recorder.write(of("2", 4002));
+        let person = Person { subject: Subject::Uid(4001), names: vec![], homes: vec![], by_name: false };
+        let files = recorder.begin_erasure(&person).unwrap();
+        recorder.write(of("3", 4002));
+        assert_eq!(EventFiles::new(files.to_vec()).erase(&person), Ok(1));
+        recorder.end_erasure().unwrap();
+        recorder.flush();
+        assert!(recorder.find("1").is_none() && recorder.find("2").is_some());
+        let (left, _) = lictor_api::EventLog::of_state(dir.path()).select(&EventFilter::default());
+        assert_eq!(left.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["2", "3"]);
+        assert!(!dir.path().join(ASIDE).exists());
     }
 
     #[test]

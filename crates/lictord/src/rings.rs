@@ -12,6 +12,8 @@ use lictor_api::event::{Action, Event, Kind, Lost};
 use lictor_bpf::{Legacy, RawEvent, Rings, abi, abi::judged, decode, monotonic_ns};
 use lictor_engine::process::{ProcessFacts, ProcessKey};
 
+use lictor_store::audit::{self, Actor, Entry};
+
 use crate::canary;
 use crate::daemon::{BEAT, Changing, Daemon};
 use crate::judging::{Judging, Work};
@@ -73,6 +75,7 @@ pub(crate) fn read(daemon: &Daemon) {
             let wait = if daemon.lock().sessions.live.is_empty() { IDLE_ROUND } else { ROUND };
             take_round(daemon, &rings, &receiver, wait);
             if daemon.judging.poll_rules() {
+                daemon.tell_rules(&Actor::Lictor);
                 let changing = &mut *daemon.lock();
                 if let Err(error) = changing.sessions.renew_judges(&daemon.sensor) {
                     tracing::error!("verdicts by the rules before may still hold: {error:#}");
@@ -200,6 +203,7 @@ impl Daemon {
                     changing.tree.forget_session(number);
                     if number != canary::NUMBER {
                         tracing::info!("session {} has ended", session_name(number));
+                        self.tell(Entry::new(audit::Kind::SessionEnd).with("session", session_name(number)));
                     }
                 }
             }
