@@ -48,7 +48,7 @@ static __always_inline u64 sip_end(u64 *v)
 }
 
 /* A change of content or of the inode moves its change time, which nobody can set back. */
-__noinline u64 object_print(u64 file)
+static __noinline u64 object_print(u64 file)
 {
 	struct lictor_control *c = the_control();
 	struct inode *inode = BPF_CORE_READ((struct file *)file, f_inode);
