@@ -14,3 +14,4 @@ mod metrics;
 pub mod sinks;
 
 pub use dispatcher::{ChangeError, Condition, Dispatcher, StartError};
+pub use metrics::Metrics;

@@ -42,6 +42,8 @@ struct Memory {
     held: VecDeque<Queued>,
     /// What found no room, and has not been told to the sink.
     missed: u64,
+    /// On their way from here to the disk.
+    moving: usize,
     failing: bool,
     closing: bool,
     /// What is here is on its way to the disk: a delivery that comes back late changes nothing any more.
@@ -284,22 +286,23 @@ impl Queue {
                     };
                 }
             }
-            if !self.spill_waiting(&tell) {
-                self.pause(DISK_PAUSE);
-            } else {
+            match self.spill_waiting(&tell) {
+                None => self.pause(DISK_PAUSE),
                 // Few large writes instead of many small ones.
-                self.pause(Duration::from_millis(20));
+                Some(count) if count < self.capacity / 4 => self.pause(Duration::from_millis(20)),
+                Some(_) => {}
             }
         }
     }
 
-    /// False when there was no room for all of it.
-    fn spill_waiting(&self, tell: &impl Fn(String)) -> bool {
+    /// How many were moved; `None` when there was no room for all of them.
+    fn spill_waiting(&self, tell: &impl Fn(String)) -> Option<usize> {
         let mut spill = self.spill();
-        let Some(disk) = spill.as_mut() else { return false };
+        let disk = spill.as_mut()?;
         let batch: Vec<Queued> = {
             let mut memory = self.memory();
             memory.weight = 0;
+            memory.moving = memory.waiting.len();
             memory.waiting.drain(..).collect()
         };
         let (count, result) = disk.append(&batch);
@@ -314,10 +317,11 @@ impl Queue {
             memory.weight += queued.record.weight();
             memory.waiting.push_front(queued);
         }
-        drop(memory);
+        memory.moving = 0;
         self.measure(&spill);
+        drop(memory);
         self.changed.notify_all();
-        left == 0
+        (left == 0).then_some(count)
     }
 
     /// Brings everything in memory to the disk. To be called when both threads have ended; what finds no room is counted.
@@ -352,7 +356,7 @@ impl Queue {
         // Those that were read from the disk for a delivery count there until they have arrived.
         let held = memory.held.iter().filter(|queued| queued.place.is_none()).count();
         let oldest = memory.held.front().or(memory.waiting.front()).map_or(Duration::ZERO, |first| age(first.at_ms));
-        let depth = on_disk + (held + memory.waiting.len()) as u64;
+        let depth = on_disk + (held + memory.moving + memory.waiting.len()) as u64;
         (depth, self.disk_bytes.load(Ordering::Relaxed), oldest)
     }
 

@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(ids(&rest), expected.join(" "));
         assert!(spill.is_empty() && spill.records() == 0 && spill.bytes() == 0);
         // And again, empty: an old position must not hide what is new.
-        spill.append(&queued(1..3));
+        assert_eq!(spill.append(&queued(1..3)).0, 2);
         let mut spill = Spill::open(dir.path(), 1 << 20).unwrap();
         assert_eq!(ids(&drain(&mut spill, 100)), "1 2");
     }
@@ -385,7 +385,7 @@ mod tests {
     fn a_torn_end_and_a_damaged_line_cost_only_themselves() {
         let dir = tempfile::tempdir().unwrap();
         let mut spill = Spill::open(dir.path(), 1 << 20).unwrap();
-        spill.append(&queued(0..3));
+        assert_eq!(spill.append(&queued(0..3)).0, 3);
         let path = spill.path(spill.segments[0].number);
         drop(spill);
         let mut text = fs::read(&path).unwrap();
@@ -394,7 +394,7 @@ mod tests {
         text.extend_from_slice(br#"{"at_ms":1,"record":{"ev"#);
         fs::write(&path, text).unwrap();
         let mut spill = Spill::open(dir.path(), 1 << 20).unwrap();
-        spill.append(&queued(3..4));
+        assert_eq!(spill.append(&queued(3..4)).0, 1);
         assert_eq!(ids(&drain(&mut spill, 10)), "0 2 3");
         assert_eq!(spill.damaged(), 2);
         fs::write(dir.path().join(POSITION), "nonsense").unwrap();
@@ -405,7 +405,7 @@ mod tests {
     fn what_is_older_goes_in_front() {
         let dir = tempfile::tempdir().unwrap();
         let mut spill = Spill::open(dir.path(), 1 << 20).unwrap();
-        spill.append(&queued(5..8));
+        assert_eq!(spill.append(&queued(5..8)).0, 3);
         assert_eq!(spill.put_in_front(&queued(2..5)).0, 3);
         drop(spill);
         let mut spill = Spill::open(dir.path(), 1 << 20).unwrap();
