@@ -2,6 +2,7 @@
 //! `lictor`: the command people type. It reads arguments, asks `lictord` or the recorded events, and
 //! prints; data on stdout, talk on stderr.
 
+mod alerts;
 mod cli;
 mod context;
 mod doctor;
@@ -14,6 +15,7 @@ mod ps;
 mod replay;
 mod rules;
 mod run;
+mod sinks;
 mod status;
 mod verdicts;
 
@@ -82,6 +84,8 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&args, &context, &mut out)?,
         Command::Ps(args) => ps::run(&args, &context, &mut out)?,
         Command::Status(args) => status::run(&args, &context, &mut out)?,
+        Command::Alerts(command) => alerts::run(&command, &context, &mut out)?,
+        Command::Sinks(args) => sinks::run(&args, &context, &mut out)?,
         Command::Verdicts(command) => verdicts::run(&command, &context, &mut out)?,
         Command::Doctor(args) => doctor::run(&args, &mut out)?,
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&args, &mut out)?,

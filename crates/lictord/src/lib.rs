@@ -13,6 +13,7 @@ mod record;
 mod rings;
 mod session;
 mod tables;
+mod telling;
 
 pub use canary::{ARGUMENT as CANARY_ARGUMENT, child as canary};
 pub use daemon::{Start, run};

@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use anyhow::{Context as _, Result};
 use lictor_api::control::EventFilter;
 use lictor_api::event::{Event, Kind, Lost};
+use lictor_sinks::Dispatcher;
 
 /// Size at which `events.jsonl` becomes `events.1.jsonl`.
 const ROTATE_BYTES: u64 = 64 << 20;
@@ -31,6 +32,8 @@ pub(crate) struct Recorder {
     size: u64,
     recent: VecDeque<Arc<Event>>,
     followers: Vec<Follower>,
+    /// Alerts and sinks; it never waits for them.
+    dispatcher: Option<Arc<Dispatcher>>,
 }
 
 impl Recorder {
@@ -39,11 +42,26 @@ impl Recorder {
         let path = state.join("events.jsonl");
         let out = open_log(&path)?;
         let size = out.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
-        Ok(Recorder { path, out: BufWriter::new(out), size, recent: VecDeque::new(), followers: Vec::new() })
+        Ok(Recorder {
+            path,
+            out: BufWriter::new(out),
+            size,
+            recent: VecDeque::new(),
+            followers: Vec::new(),
+            dispatcher: None,
+        })
+    }
+
+    /// From now on what is recorded is told, too.
+    pub(crate) fn tell(&mut self, dispatcher: Option<Arc<Dispatcher>>) {
+        self.dispatcher = dispatcher;
     }
 
     pub(crate) fn write(&mut self, event: Event) {
         let event = Arc::new(event);
+        if let Some(dispatcher) = &self.dispatcher {
+            dispatcher.offer(&event);
+        }
         match serde_json::to_string(&*event) {
             Ok(mut line) => {
                 line.push('\n');

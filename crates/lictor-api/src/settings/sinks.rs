@@ -6,7 +6,7 @@ use crate::event::words;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -87,6 +87,32 @@ pub enum Target {
         ca_file: Option<PathBuf>,
         interval: Duration,
     },
+}
+
+impl Sink {
+    /// Files of the sink's own: what it writes, and what it reads secrets from.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let (written, keys) = match &self.to {
+            Target::File { path, .. } => (Some(path), [None, None, None]),
+            Target::Syslog { .. } => (None, [None, None, None]),
+            Target::Webhook { url, secret, token, .. } => (None, [url.key(), secret.as_ref(), token.as_ref()]),
+            Target::Otlp { url, token, .. } => (None, [url.key(), None, token.as_ref()]),
+        };
+        let read = keys.into_iter().flatten().filter_map(|key| match key {
+            KeySource::File(path) => Some(path),
+            KeySource::Env(_) => None,
+        });
+        written.into_iter().chain(read).map(PathBuf::as_path)
+    }
+}
+
+impl UrlSource {
+    fn key(&self) -> Option<&KeySource> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Secret(key) => Some(key),
+        }
+    }
 }
 
 impl Target {
