@@ -64,12 +64,15 @@ struct Shared {
     sinks: Mutex<Vec<Sink>>,
     metrics: Arc<Metrics>,
     missed: AtomicU64,
+    /// One at a time writes the file of alerts.
+    saving: Mutex<()>,
 }
 
 enum Message {
     Event(Arc<Event>),
-    Condition(Condition),
-    Change(Change),
+    // Boxed: there is room for all of them from the start.
+    Condition(Box<Condition>),
+    Change(Box<Change>),
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -114,6 +117,7 @@ impl Dispatcher {
             sinks: Mutex::new(sinks),
             metrics,
             missed: AtomicU64::new(0),
+            saving: Mutex::default(),
         });
         let (sender, receiver) = sync_channel(QUEUE);
         let working = Arc::clone(&shared);
@@ -140,7 +144,7 @@ impl Dispatcher {
 
     /// Takes something that no event tells of.
     pub fn report(&self, condition: Condition) {
-        self.send(Message::Condition(condition));
+        self.send(Message::Condition(Box::new(condition)));
     }
 
     fn send(&self, message: Message) {
@@ -169,7 +173,7 @@ impl Dispatcher {
         let change = lock(&self.shared.alerts).change(id, change, by)?;
         let alert = change.alert().clone();
         self.shared.save()?;
-        self.send(Message::Change(change));
+        self.send(Message::Change(Box::new(change)));
         Ok(alert)
     }
 
@@ -244,6 +248,8 @@ impl Shared {
     fn run(&self, receiver: &Receiver<Message>) {
         let (mut saved, mut last) = (lock(&self.alerts).version(), Instant::now());
         let mut failed = false;
+        // Many alerts take longer to write: a twentieth of the time at the most.
+        let mut every = SAVE_EVERY;
         loop {
             match receiver.recv_timeout(LOOK) {
                 Ok(message) => self.take(message),
@@ -257,7 +263,7 @@ impl Shared {
                     self.take(Message::Event(event));
                 }
             }
-            if last.elapsed() < SAVE_EVERY {
+            if last.elapsed() < every {
                 continue;
             }
             last = Instant::now();
@@ -274,6 +280,7 @@ impl Shared {
                     }
                     Err(_) => {}
                 }
+                every = SAVE_EVERY.max(last.elapsed() * 20);
             }
         }
     }
@@ -286,10 +293,11 @@ impl Shared {
                 self.tell(&Record::Event(Arc::clone(&event)));
                 lock(&self.alerts).observe(&event, now)
             }
-            Message::Condition(Condition { source, severity, name, title }) => {
+            Message::Condition(condition) => {
+                let Condition { source, severity, name, title } = *condition;
                 lock(&self.alerts).report(source, severity, &name, &title, now)
             }
-            Message::Change(change) => Some(change),
+            Message::Change(change) => Some(*change),
         };
         if let Some(Change::New(alert) | Change::Update(alert)) = change {
             self.tell(&Record::Alert(Arc::new(alert)));
@@ -303,6 +311,7 @@ impl Shared {
     }
 
     fn save(&self) -> Result<(), FileError> {
+        let _one = lock(&self.saving);
         let text = file::text(&lock(&self.alerts));
         let text =
             text.map_err(|error| FileError::Write { path: self.state.join(file::NAME), source: error.into() })?;

@@ -30,6 +30,7 @@ pub(crate) struct Queue {
     spill: Mutex<Option<Spill>>,
     on_disk: AtomicU64,
     disk_bytes: AtomicU64,
+    damaged: AtomicU64,
     pub(crate) spilled: AtomicU64,
     pub(crate) dropped: AtomicU64,
 }
@@ -78,6 +79,7 @@ impl Queue {
             spill: Mutex::new(spill),
             on_disk: AtomicU64::new(0),
             disk_bytes: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
             spilled: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
         };
@@ -97,6 +99,7 @@ impl Queue {
         let (records, bytes) = spill.as_ref().map_or((0, 0), |spill| (spill.records(), spill.bytes()));
         self.on_disk.store(records, Ordering::Relaxed);
         self.disk_bytes.store(bytes, Ordering::Relaxed);
+        self.damaged.store(spill.as_ref().map_or(0, Spill::damaged), Ordering::Relaxed);
     }
 
     /// Puts a record at the end, or counts it. Never waits for the disk or the sink.
@@ -362,7 +365,7 @@ impl Queue {
 
     /// Lines on disk that could not be read.
     pub(crate) fn damaged(&self) -> u64 {
-        self.spill().as_ref().map_or(0, Spill::damaged)
+        self.damaged.load(Ordering::Relaxed)
     }
 }
 

@@ -218,7 +218,14 @@ impl Spill {
         for at in 0..self.segments.len() {
             let Some(segment) = self.segments.get(at) else { break };
             let (number, end) = (segment.number, segment.bytes);
-            let mut file = File::open(self.path(number))?;
+            let mut file = match File::open(self.path(number)) {
+                // Somebody removed it: what was in it is gone, and what comes after it is not.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.forget(at);
+                    return if found.is_empty() { self.next(max) } else { Ok(found) };
+                }
+                file => file?,
+            };
             file.seek(SeekFrom::Start(from))?;
             let mut reader = BufReader::new(file.take(end.saturating_sub(from)));
             while found.len() < max {
@@ -248,6 +255,16 @@ impl Spill {
         Ok(found)
     }
 
+    fn forget(&mut self, at: usize) {
+        self.damaged += self.segments.remove(at).map_or(0, |segment| segment.records);
+        if at == 0 {
+            self.offset = 0;
+        }
+        if at == self.segments.len() {
+            self.out = None;
+        }
+    }
+
     /// Everything up to `place` has been delivered, `delivered` records of its segment among it.
     pub(crate) fn advance(&mut self, place: Place, delivered: u64) -> io::Result<()> {
         while self.segments.front().is_some_and(|first| first.number < place.segment) {
@@ -269,7 +286,10 @@ impl Spill {
 
     fn remove_first(&mut self) -> io::Result<()> {
         if let Some(first) = self.segments.front() {
-            fs::remove_file(self.path(first.number))?;
+            match fs::remove_file(self.path(first.number)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             self.segments.pop_front();
             self.offset = 0;
         }
@@ -412,6 +432,22 @@ mod tests {
         assert_eq!(ids(&drain(&mut spill, 2)), "2 3 4 5 6 7");
         assert_eq!(spill.put_in_front(&queued(0..1)).0, 1, "in front of nothing");
         assert_eq!(ids(&drain(&mut spill, 2)), "0");
+    }
+
+    #[test]
+    fn a_segment_that_somebody_removed_costs_only_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spill = Spill::open(dir.path(), 1 << 20).unwrap();
+        assert_eq!(spill.append(&queued(0..3000)).0, 3000);
+        let counts: Vec<u64> = spill.segments.iter().map(|segment| segment.records).collect();
+        assert!(counts.len() >= 3);
+        for at in [0, 1] {
+            fs::remove_file(spill.path(spill.segments[at].number)).unwrap();
+        }
+        let rest = drain(&mut spill, 100);
+        let first = usize::try_from(counts[0] + counts[1]).unwrap();
+        assert_eq!(ids(&rest), (first..3000).map(|n| n.to_string()).collect::<Vec<_>>().join(" "));
+        assert_eq!((spill.damaged(), spill.records()), (first as u64, 0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Sinks against servers of the tests' own, on real sockets and real files.
 
 mod delivery;
+mod deploy;
 mod disk;
 mod dispatcher;
 mod files;
