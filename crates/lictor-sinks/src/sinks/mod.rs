@@ -291,11 +291,11 @@ impl Shared {
             }
             Err(failure) => (failure.delivered, failure.delivered, Some(failure)),
         };
-        self.sent.fetch_add(arrived as u64, Ordering::Relaxed);
         if max == 1 {
             *alone = alone.saturating_sub(gone);
         }
         self.queue.settle(gone).map_err(disk)?;
+        self.sent.fetch_add(arrived as u64, Ordering::Relaxed);
         failure.map_or(Ok(Step::Sent), |failure| Err(retrying(failure)))
     }
 

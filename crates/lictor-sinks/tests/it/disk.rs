@@ -8,7 +8,7 @@ use std::time::Duration;
 use lictor_api::alert::SinkState;
 
 use crate::server::{Act, Server};
-use crate::{event, ids, start, until_status};
+use crate::{assert_ids, event, ids, start, until_status};
 
 const DIR: &str = "LICTOR_TEST_DIR";
 
@@ -59,16 +59,18 @@ fn a_full_disk_keeps_what_is_there_and_counts_the_rest() {
     assert_eq!((status.dropped, status.state), (0, SinkState::Working), "no line was torn");
     let taken = server.taken();
     let kept: Vec<u64> = taken.iter().filter_map(|id| id.parse().ok()).collect();
-    assert!(kept.is_sorted() && kept.len() > 100, "{}", kept.len());
-    assert_eq!(kept.len() as u64 + dropped, 3000);
+    assert!(kept.is_sorted_by(|a, b| a < b) && kept.len() > 100, "{}", kept.len());
+    // Every record is kept or counted; a notice of what is missing may have been dropped, too.
+    let all = kept.len() as u64 + dropped;
+    assert!((3000..=3010).contains(&all), "{all}");
 }
 
 #[test]
 #[ignore = "run by what_is_on_disk_outlives_a_kill"]
 fn offers_until_it_is_killed() {
     let Some(dir) = std::env::var_os(DIR) else { return };
-    let sink = start(Path::new(&dir), unreachable());
-    for number in 0..100_000 {
+    let sink = start(Path::new(&dir), &unreachable().replace("queue: 200", "queue: 20000"));
+    for number in 0..1_000_000 {
         sink.offer(&event(number));
         if number % 10 == 0 {
             std::thread::sleep(Duration::from_millis(1));
@@ -91,7 +93,7 @@ fn what_is_on_disk_outlives_a_kill() {
         assert!(taken.len() > 20, "{}", taken.len());
         // The first batch was in the hands of the delivery, in memory: it is what a kill costs at the most.
         let first: usize = taken[0].parse().unwrap();
-        assert!(first <= 200, "{first}");
-        assert_eq!(taken, ids(first, first + taken.len()), "no gap, nothing twice");
+        assert!(first <= 500, "{first}");
+        assert_ids(&taken, &ids(first, first + taken.len()));
     }
 }

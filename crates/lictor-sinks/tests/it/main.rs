@@ -74,3 +74,11 @@ pub(crate) fn until_status(sink: &Sink, done: impl Fn(&SinkStatus) -> bool) -> S
 pub(crate) fn ids(from: usize, to: usize) -> Vec<String> {
     (from..to).map(|number| number.to_string()).collect()
 }
+
+/// Compares without printing thousands of ids.
+#[track_caller]
+pub(crate) fn assert_ids(found: &[String], expected: &[String]) {
+    let same = found.iter().zip(expected).take_while(|(found, expected)| found == expected).count();
+    let around = |ids: &[String]| ids.iter().skip(same.saturating_sub(1)).take(4).cloned().collect::<Vec<_>>();
+    assert_eq!((around(found), found.len()), (around(expected), expected.len()), "from number {same}");
+}
