@@ -33,6 +33,7 @@ import seq_install  # noqa: F401  registers its sequences
 import seq_judge  # noqa: F401  registers its sequences
 import seq_protect  # noqa: F401  registers its sequences
 import seq_run  # noqa: F401  registers its sequences
+import seq_told  # noqa: F401  registers its sequences
 import seq_upgrade  # noqa: F401  registers its sequences
 import sequence
 from daemon import Daemon

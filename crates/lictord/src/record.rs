@@ -165,6 +165,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_recorded_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("told.jsonl");
+        let text = format!("sinks: {{a: {{type: file, path: {}}}}}", out.display());
+        let settings = lictor_api::settings::Settings::parse("l.yaml", text.as_bytes()).unwrap();
+        let host = lictor_sinks::format::Host { name: "box".into(), version: "1".into() };
+        let dispatcher = Arc::new(Dispatcher::start(&settings.sinks, dir.path(), host).unwrap());
+        let mut recorder = Recorder::open(dir.path()).unwrap();
+        recorder.write(event("before"));
+        recorder.tell(Some(Arc::clone(&dispatcher)));
+        recorder.write(event("after"));
+        dispatcher.close(std::time::Duration::from_secs(10));
+        let told = std::fs::read_to_string(out).unwrap();
+        assert!(told.contains("after") && !told.contains("before"), "{told}");
+    }
+
+    #[test]
     fn a_follower_that_is_too_slow_is_told_how_much_it_missed() {
         let (queue, receiver) = sync_channel(1);
         let mut follower = Follower { filter: EventFilter::default(), queue, missed: 0 };
