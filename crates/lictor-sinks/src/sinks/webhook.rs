@@ -33,7 +33,6 @@ pub(crate) struct Webhook {
 }
 
 impl Webhook {
-    #[expect(clippy::too_many_arguments, reason = "each is one key of the settings")]
     pub(crate) fn new(
         url: &UrlSource,
         format: Format,
