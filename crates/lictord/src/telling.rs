@@ -22,8 +22,8 @@ pub(crate) fn start(settings: &Settings, private: bool) -> Result<Option<Arc<Dis
     if private {
         return Ok(None);
     }
-    let name = nix::unistd::gethostname().context("cannot tell this host's name")?.to_string_lossy().into_owned();
-    let host = Host { name, version: env!("CARGO_PKG_VERSION").to_owned() };
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").context("cannot tell this host's name")?;
+    let host = Host { name: name.trim().to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
     std::fs::create_dir_all(&settings.state).with_context(|| format!("cannot make {}", settings.state.display()))?;
     let dispatcher = Dispatcher::start(&settings.sinks, &settings.state, host).context("alerts and sinks")?;
     Ok(Some(Arc::new(dispatcher)))
