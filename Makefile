@@ -15,7 +15,7 @@ VM := tests/vm/lictor-vm
 CHECK := tests/vm/check
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build release test test-unit test-static test-guest test-too-old test-host test-llm demo bench fuzz model classifier install uninstall clean-cache
+.PHONY: help deps rust build release test test-unit test-static test-guest test-too-old test-host test-llm test-sinks demo bench fuzz model classifier install uninstall clean-cache
 
 help: ## this list
 	@echo 'usage: make TARGET'
@@ -58,6 +58,9 @@ test-host: build ## the suite on this host, as root, if its kernel can enforce
 
 test-llm: deps ## a real, small language model judges a dozen executions (fetches 130 MB once)
 	@tests/llm/run
+
+test-sinks: deps ## what the sinks send, read by the published OCSF schema and by OTLP's own definitions
+	@tests/sinks/run
 
 demo: build ## a coding session at work, and under attack
 	@LICTOR_BIN_DIR=$(CARGO_TARGET_DIR)/debug demo/run

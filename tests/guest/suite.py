@@ -36,6 +36,7 @@ import seq_judge  # noqa: F401  registers its sequences
 import seq_protect  # noqa: F401  registers its sequences
 import seq_run  # noqa: F401  registers its sequences
 import seq_tiers  # noqa: F401  registers its sequences
+import seq_told  # noqa: F401  registers its sequences
 import seq_upgrade  # noqa: F401  registers its sequences
 import seq_work  # noqa: F401  registers its sequences
 import sequence

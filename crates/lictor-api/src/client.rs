@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A blocking client for the control socket.
 
+use crate::alert::{Alert, AlertChange, AlertFilter, NewSilence, Silence, SinkStatus};
 use crate::control::{
     EventFilter, Explanation, Reloaded, Reply, Request, SessionInfo, StartSession, Started, Status, Summary, VERSION,
 };
@@ -152,6 +153,49 @@ impl Client {
         match self.ask(&Request::AuditErase { subject, mentions })? {
             Reply::Erased(erased) => Ok(erased),
             other => Err(self.unexpected("erased", &other)),
+        }
+    }
+
+    pub fn alerts(&mut self, filter: AlertFilter) -> Result<Vec<Alert>, ClientError> {
+        self.some_alerts(&Request::Alerts { filter })
+    }
+
+    /// The alert as it is afterwards.
+    pub fn change_alert(&mut self, id: String, change: AlertChange) -> Result<Vec<Alert>, ClientError> {
+        self.some_alerts(&Request::ChangeAlert { id, change })
+    }
+
+    fn some_alerts(&mut self, request: &Request) -> Result<Vec<Alert>, ClientError> {
+        match self.ask(request)? {
+            Reply::Alerts(alerts) => Ok(alerts),
+            other => Err(self.unexpected("alerts", &other)),
+        }
+    }
+
+    pub fn silences(&mut self) -> Result<Vec<Silence>, ClientError> {
+        self.some_silences(&Request::Silences {})
+    }
+
+    /// The silence as it was made.
+    pub fn add_silence(&mut self, silence: NewSilence) -> Result<Vec<Silence>, ClientError> {
+        self.some_silences(&Request::AddSilence { silence })
+    }
+
+    fn some_silences(&mut self, request: &Request) -> Result<Vec<Silence>, ClientError> {
+        match self.ask(request)? {
+            Reply::Silences(silences) => Ok(silences),
+            other => Err(self.unexpected("silences", &other)),
+        }
+    }
+
+    pub fn remove_silence(&mut self, id: String) -> Result<u64, ClientError> {
+        self.done(&Request::RemoveSilence { id })
+    }
+
+    pub fn sinks(&mut self) -> Result<Vec<SinkStatus>, ClientError> {
+        match self.ask(&Request::Sinks {})? {
+            Reply::Sinks(sinks) => Ok(sinks),
+            other => Err(self.unexpected("sinks", &other)),
         }
     }
 

@@ -10,6 +10,7 @@
 //! < {"end":true}
 //! ```
 
+use crate::alert::{Alert, AlertChange, AlertFilter, NewSilence, Silence, SinkStatus};
 use crate::event::{Event, Kind, words};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,18 @@ pub enum Request {
     },
     /// Loads policy and rules again, all or nothing. Answered by [`Reply::Reloaded`].
     Reload {},
+    /// Answered by [`Reply::Alerts`], the last seen first.
+    Alerts { filter: AlertFilter },
+    /// Answered by [`Reply::Alerts`] with the alert as it is now.
+    ChangeAlert { id: String, change: AlertChange },
+    /// Answered by [`Reply::Silences`]: those that have not ended.
+    Silences {},
+    /// Answered by [`Reply::Silences`] with the new one.
+    AddSilence { silence: NewSilence },
+    /// Answered by [`Reply::Done`].
+    RemoveSilence { id: String },
+    /// Answered by [`Reply::Sinks`].
+    Sinks {},
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,6 +92,9 @@ pub enum Reply {
     /// One signed checkpoint, as its file is written.
     Checkpoint(serde_json::Value),
     Erased(Erased),
+    Alerts(Vec<Alert>),
+    Silences(Vec<Silence>),
+    Sinks(Vec<SinkStatus>),
     /// How many were concerned.
     Done(u64),
     Error(Failure),
@@ -106,6 +122,9 @@ impl Reply {
             Self::Verdicts(_) => "verdicts",
             Self::Checkpoint(_) => "checkpoint",
             Self::Erased(_) => "erased",
+            Self::Alerts(_) => "alerts",
+            Self::Silences(_) => "silences",
+            Self::Sinks(_) => "sinks",
             Self::Done(_) => "done",
             Self::Error(_) => "error",
         }

@@ -2,6 +2,7 @@
 //! What Lictor's programs say to each other and to people's tools.
 //!
 //! - [`event`]: the JSON event, one object a line
+//! - [`alert`]: what a person should look at, silences, how the sinks do
 //! - [`bytes`]: how the kernel's byte strings become JSON strings and back
 //! - [`control`]: the protocol on the control socket, and [`wire`], its framing
 //! - [`client`]: a blocking client for it
@@ -11,6 +12,7 @@
 //!
 //! This crate decides nothing and depends on no other crate of Lictor's.
 
+pub mod alert;
 pub mod bytes;
 pub mod client;
 pub mod control;

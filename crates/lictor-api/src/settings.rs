@@ -4,6 +4,7 @@
 
 pub mod classifier;
 pub mod llm;
+pub mod sinks;
 
 use crate::event::words;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub struct Settings {
     /// What is denied to enforcing sessions when the daemon has not been heard of.
     pub fail_closed: FailClosed,
     pub judge: Judge,
+    /// Where events, alerts and metrics are sent.
+    pub sinks: sinks::Sinks,
     /// Room in the kernel for the path patterns of all sessions, in cells of 16 bytes.
     pub automaton_cells: u32,
 }
@@ -47,6 +50,7 @@ impl Default for Settings {
             self_protection: Switch::Off,
             fail_closed: FailClosed::Network,
             judge: Judge::default(),
+            sinks: sinks::Sinks::default(),
             automaton_cells: 1 << 20,
         }
     }

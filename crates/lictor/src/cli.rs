@@ -3,8 +3,9 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
+use lictor_api::alert::AlertState;
 use lictor_api::control::Mode;
-use lictor_api::event::Kind;
+use lictor_api::event::{Kind, Severity};
 use lictor_judge::rules::State;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -50,6 +51,11 @@ pub(crate) enum Command {
     /// Verify the audit chain, show it, sign how far it has come; erase a person's data
     #[command(subcommand)]
     Audit(crate::audit::AuditCommand),
+    /// Show what a person should look at; acknowledge, close, note and silence
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
+    /// Show how the sinks do that events and alerts are sent to
+    Sinks(SinksArgs),
     /// Show whether Lictor enforces, and its counters
     Status(StatusArgs),
     /// Show each thing this host must have, and the step that mends what is missing
@@ -343,6 +349,132 @@ pub(crate) struct VerdictsSetArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: sudo lictor verdicts clear\n         lictor verdicts list")]
 pub(crate) struct VerdictsClearArgs {}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertsCommand {
+    /// List alerts, the last seen first
+    List(AlertsListArgs),
+    /// Show one alert with its example and its processes
+    Show(AlertsShowArgs),
+    /// Say that somebody looks after it: from then on only worse news are sent
+    Ack(AlertsChangeArgs),
+    /// Close it; if it happens again, that is a new alert
+    Close(AlertsChangeArgs),
+    /// Open it again
+    Open(AlertsChangeArgs),
+    /// Write a note to it; an empty text removes the note
+    Note(AlertsNoteArgs),
+    /// Keep matching alerts from being sent until a time; they are still counted and listed
+    Silence(SilenceArgs),
+    /// List the silences that have not ended
+    Silences(SilencesArgs),
+    /// End a silence
+    Unsilence(UnsilenceArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor alerts list\n         lictor alerts list --all --severity high --json")]
+pub(crate) struct AlertsListArgs {
+    /// Closed ones, too
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only these states: open, acknowledged, closed
+    #[arg(long, value_name = "S,...", value_delimiter = ',', conflicts_with = "all")]
+    pub(crate) state: Vec<AlertState>,
+    /// At least this severe: info, low, medium, high, critical
+    #[arg(long, value_name = "SEVERITY")]
+    pub(crate) severity: Option<Severity>,
+    /// Only this session
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// Only the first N
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// One JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor alerts show 01JZ3Q6K0M6Q2N8W0V4T5X7Y9Z")]
+pub(crate) struct AlertsShowArgs {
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor alerts ack 01JZ3Q6K0M6Q2N8W0V4T5X7Y9Z --note 'asked the team'
+         lictor alerts close 01JZ3Q6K0M6Q2N8W0V4T5X7Y9Z
+         lictor alerts open 01JZ3Q6K0M6Q2N8W0V4T5X7Y9Z")]
+pub(crate) struct AlertsChangeArgs {
+    #[arg(required = true, value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    /// Why; replaces the note
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+    /// One JSON array of the alerts as they are afterwards
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor alerts note 01JZ3Q6K0M6Q2N8W0V4T5X7Y9Z 'a test of ours'")]
+pub(crate) struct AlertsNoteArgs {
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor alerts silence --rule 'port-scan*' --for 2h --reason 'planned scan'
+         lictor alerts silence --session s-7f3a90c2 --program /usr/bin/nmap --for 30m
+
+All that is given must fit; `*` stands for any run of characters.")]
+pub(crate) struct SilenceArgs {
+    #[arg(long, value_name = "ID")]
+    pub(crate) rule: Option<String>,
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// The acting program's path
+    #[arg(long, value_name = "PATH")]
+    pub(crate) program: Option<String>,
+    /// How long: 30m, 2h, 1d
+    #[arg(long = "for", value_name = "SPAN", value_parser = parse_duration)]
+    pub(crate) span: SignedDuration,
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor alerts silences --json")]
+pub(crate) struct SilencesArgs {
+    /// One JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor alerts unsilence 01JZ3Q6K0M6Q2N8W0V4T5X7Y9Z")]
+pub(crate) struct UnsilenceArgs {
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor sinks\n         lictor sinks --json
+
+Exit status: 0 when every sink works; 1 when one does not.")]
+pub(crate) struct SinksArgs {
+    /// One JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: lictor status\n         lictor status --json

@@ -3,6 +3,7 @@
 //! prints; data on stdout, talk on stderr.
 
 mod audit;
+mod alerts;
 mod cli;
 mod context;
 mod doctor;
@@ -15,6 +16,7 @@ mod ps;
 mod replay;
 mod rules;
 mod run;
+mod sinks;
 mod status;
 mod verdicts;
 
@@ -83,6 +85,8 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&args, &context, &mut out)?,
         Command::Ps(args) => ps::run(&args, &context, &mut out)?,
         Command::Status(args) => status::run(&args, &context, &mut out)?,
+        Command::Alerts(command) => alerts::run(&command, &context, &mut out)?,
+        Command::Sinks(args) => sinks::run(&args, &context, &mut out)?,
         Command::Verdicts(command) => verdicts::run(&command, &context, &mut out)?,
         Command::Audit(command) => audit::run(&command, &context, &mut out)?,
         Command::Doctor(args) => doctor::run(&args, &mut out)?,

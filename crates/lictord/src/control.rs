@@ -190,8 +190,30 @@ fn answer(daemon: &Daemon, peer: &Peer, request: Request) -> Result<Reply> {
             ensure!(peer.uid == 0, "only root may erase");
             Reply::Erased(daemon.audit_erase(subject, mentions, peer.actor())?)
         }
+        Request::Alerts { filter } => Reply::Alerts(told(daemon)?.alerts(&filter)),
+        Request::ChangeAlert { id, change } => {
+            let alert = told(daemon)?.change(&id, &change, &format!("uid {}", peer.uid))?;
+            tracing::info!("alert {id} is {} by uid {}", alert.state, peer.uid);
+            Reply::Alerts(vec![alert])
+        }
+        Request::Silences {} => Reply::Silences(told(daemon)?.silences()),
+        Request::AddSilence { silence } => {
+            let silence = told(daemon)?.silence(silence, &format!("uid {}", peer.uid))?;
+            tracing::info!("silence {} until {} by uid {}", silence.id, silence.until, peer.uid);
+            Reply::Silences(vec![silence])
+        }
+        Request::RemoveSilence { id } => {
+            told(daemon)?.unsilence(&id)?;
+            tracing::info!("silence {id} is ended by uid {}", peer.uid);
+            Reply::Done(1)
+        }
+        Request::Sinks {} => Reply::Sinks(told(daemon)?.sinks()),
         Request::Events { .. } => bail!("events are a stream"),
     })
+}
+
+fn told(daemon: &Daemon) -> Result<&lictor_sinks::Dispatcher> {
+    daemon.dispatcher.as_deref().context("a private lictord has no alerts and no sinks: start the service")
 }
 
 fn number_of(session: &str) -> Result<u64> {

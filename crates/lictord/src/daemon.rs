@@ -19,13 +19,14 @@ use lictor_api::settings::{FailClosed, Settings, Switch};
 use lictor_bpf::{Counters, Legacy, Options, PidFd, Sensor, abi};
 use lictor_engine::policy::{self, PolicyFile};
 use lictor_engine::process::{ProcessKey, ProcessTree};
+use lictor_sinks::Dispatcher;
 use lictor_store::audit::{Actor, Audit, Entry, Kind};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::judging::{Judging, WORKERS};
 use crate::record::Recorder;
 use crate::session::{Sessions, problems_error};
-use crate::{audit, canary, control, effects, loaders, objects, rings};
+use crate::{audit, canary, control, effects, loaders, objects, rings, telling};
 
 /// How the daemon was started.
 pub struct Start {
@@ -43,6 +44,8 @@ pub(crate) struct Daemon {
     pub(crate) state: Mutex<Changing>,
     pub(crate) recorder: Mutex<Recorder>,
     pub(crate) audit: Option<Arc<Audit>>,
+    /// Alerts and sinks; a private daemon has none.
+    pub(crate) dispatcher: Option<Arc<Dispatcher>>,
     pub(crate) judging: Arc<Judging>,
     /// Programs of other builds whose sessions live on.
     legacy: Mutex<Vec<Arc<Legacy>>>,
@@ -67,6 +70,8 @@ pub(crate) struct Changing {
     pub(crate) undecodable: u64,
 }
 
+/// What the sinks have to send the last records when the daemon stops; the rest waits on disk.
+const GRACE: Duration = Duration::from_secs(1);
 pub(crate) const BEAT: Duration = Duration::from_millis(500);
 /// How long a client waits for the last events at the most.
 const FLUSH: Duration = Duration::from_secs(40);
@@ -119,7 +124,8 @@ pub fn run(start: Start) -> Result<()> {
     }
     sensor.set_common_identities(&loaders::find(&sensor)?)?;
     let audit = audit::open(&settings, private)?;
-    let recorder = Recorder::open(&settings.state, audit.clone())?;
+    let dispatcher = telling::start(&settings, private)?;
+    let recorder = Recorder::open(&settings.state, audit.clone(), dispatcher.clone())?;
     let own = guard;
     // Numbers of judges start anew with each daemon: what an earlier one was told means nothing any more.
     for (print, ..) in sensor.remembered()? {
@@ -139,6 +145,7 @@ pub fn run(start: Start) -> Result<()> {
         }),
         recorder: Mutex::new(recorder),
         audit,
+        dispatcher,
         judging,
         legacy: Mutex::new(legacy),
         unreadable,
@@ -210,6 +217,16 @@ pub fn run(start: Start) -> Result<()> {
         audit.append(Entry::new(Kind::Stop));
         audit.close();
     }
+    if let Some(dispatcher) = &daemon.dispatcher {
+        // After the ring thread, whose last events it gets; sessions must not lose their network over a slow sink.
+        std::thread::scope(|scope| {
+            let closing = scope.spawn(|| dispatcher.close(GRACE));
+            while !closing.is_finished() {
+                daemon.beat();
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+    }
     // Whoever comes next has all the time there is from now on.
     daemon.beat();
     if daemon.private {
@@ -258,6 +275,7 @@ fn guarded_paths(settings: &Settings, config: Option<PathBuf>) -> Vec<Vec<u8>> {
         settings.pins.clone(),
     ];
     paths.extend(config);
+    paths.extend(telling::files(settings).map(Path::to_owned));
     // As the kernel will see them; what does not exist yet keeps its name.
     for path in &mut paths {
         if let Ok(resolved) = path.canonicalize() {
@@ -500,6 +518,7 @@ fn wait(daemon: &Arc<Daemon>) -> Result<()> {
     signal_hook::flag::register(SIGHUP, Arc::clone(&reload))?;
     let mut file = FileStamp::of(&daemon.settings.policy);
     let mut ticks = 0u32;
+    let mut watch = telling::Watch::default();
     loop {
         std::thread::sleep(Duration::from_millis(20));
         if stop.load(Ordering::Acquire) || daemon.stopping.load(Ordering::Acquire) {
@@ -508,6 +527,9 @@ fn wait(daemon: &Arc<Daemon>) -> Result<()> {
         ticks = ticks.wrapping_add(1);
         if ticks.is_multiple_of(50) {
             daemon.retire();
+        }
+        if let Some(dispatcher) = daemon.dispatcher.as_ref().filter(|_| ticks % 250 == 1) {
+            watch.look(dispatcher, daemon.reasons(), &daemon.judging.status());
         }
         let now =
             if !daemon.private && ticks.is_multiple_of(25) { FileStamp::of(&daemon.settings.policy) } else { file };

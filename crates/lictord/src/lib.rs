@@ -14,6 +14,7 @@ mod record;
 mod rings;
 mod session;
 mod tables;
+mod telling;
 
 pub use audit::erase_stopped;
 pub use canary::{ARGUMENT as CANARY_ARGUMENT, child as canary};

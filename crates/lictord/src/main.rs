@@ -98,6 +98,13 @@ fn check(settings: &Settings) -> anyhow::Result<ExitCode> {
             println!("policy: cannot read {}: {error}", settings.policy.display());
         }
     }
+    match lictor_sinks::Dispatcher::check(&settings.sinks) {
+        Ok(()) => println!("sinks: ok, {} configured", settings.sinks.0.len()),
+        Err(error) => {
+            good = false;
+            println!("sinks: {error}");
+        }
+    }
     for check in lictor_bpf::features::check() {
         println!("{}: {} ({})", check.name, if check.ok { "ok" } else { "missing" }, check.detail);
         if !check.ok {

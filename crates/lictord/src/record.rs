@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result};
 use lictor_api::control::EventFilter;
 use lictor_api::event::{Event, Kind, Lost};
 use lictor_api::log::{CURRENT, PREVIOUS};
+use lictor_sinks::Dispatcher;
 use lictor_store::audit::{Audit, Entry, Person};
 
 /// Size at which `events.jsonl` becomes `events.1.jsonl`.
@@ -38,10 +39,16 @@ pub(crate) struct Recorder {
     audit: Option<Arc<Audit>>,
     /// The full file waits: older ones are being written anew.
     erasing: bool,
+    /// Alerts and sinks; it never waits for them.
+    dispatcher: Option<Arc<Dispatcher>>,
 }
 
 impl Recorder {
-    pub(crate) fn open(state: &Path, audit: Option<Arc<Audit>>) -> Result<Recorder> {
+    pub(crate) fn open(
+        state: &Path,
+        audit: Option<Arc<Audit>>,
+        dispatcher: Option<Arc<Dispatcher>>,
+    ) -> Result<Recorder> {
         std::fs::create_dir_all(state).with_context(|| format!("cannot make {}", state.display()))?;
         let path = state.join("events.jsonl");
         let out = open_log(&path)?;
@@ -54,6 +61,7 @@ impl Recorder {
             followers: Vec::new(),
             audit,
             erasing: false,
+            dispatcher,
         })
     }
 
@@ -63,6 +71,9 @@ impl Recorder {
             && let Some(entry) = Entry::of_event(&event)
         {
             audit.append(entry);
+        }
+        if let Some(dispatcher) = &self.dispatcher {
+            dispatcher.offer(&event);
         }
         match serde_json::to_string(&*event) {
             Ok(mut line) => {
@@ -197,7 +208,7 @@ mod tests {
     #[test]
     fn a_follower_gets_what_was_there_and_what_comes() {
         let dir = tempfile::tempdir().unwrap();
-        let mut recorder = Recorder::open(dir.path(), None).unwrap();
+        let mut recorder = Recorder::open(dir.path(), None, None).unwrap();
         recorder.write(event("1"));
         let (past, queue) = recorder.follow(EventFilter::default());
         recorder.write(event("2"));
@@ -213,7 +224,7 @@ mod tests {
     fn an_erasure_leaves_everything_but_the_person_and_loses_nothing_meanwhile() {
         use lictor_store::audit::{Copies as _, EventFiles, Subject};
         let dir = tempfile::tempdir().unwrap();
-        let mut recorder = Recorder::open(dir.path(), None).unwrap();
+        let mut recorder = Recorder::open(dir.path(), None, None).unwrap();
         let of = |id: &str, uid: u32| {
             let mut event = event(id);
             event.process.uid = Some(uid);
@@ -231,6 +242,21 @@ mod tests {
         let (left, _) = lictor_api::EventLog::of_state(dir.path()).select(&EventFilter::default());
         assert_eq!(left.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["2", "3"]);
         assert!(!dir.path().join(ASIDE).exists());
+    }
+
+    #[test]
+    fn what_is_recorded_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("told.jsonl");
+        let text = format!("sinks: {{a: {{type: file, path: {}}}}}", out.display());
+        let settings = lictor_api::settings::Settings::parse("l.yaml", text.as_bytes()).unwrap();
+        let host = lictor_sinks::format::Host { name: "box".into(), version: "1".into() };
+        let dispatcher = Arc::new(Dispatcher::start(&settings.sinks, dir.path(), host).unwrap());
+        let mut recorder = Recorder::open(dir.path(), None, Some(Arc::clone(&dispatcher))).unwrap();
+        recorder.write(event("first"));
+        dispatcher.close(std::time::Duration::from_secs(10));
+        let told = std::fs::read_to_string(out).unwrap();
+        assert!(told.contains("first"), "{told}");
     }
 
     #[test]

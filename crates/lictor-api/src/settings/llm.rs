@@ -322,7 +322,7 @@ fn parsed<'de, D: Deserializer<'de>, T: std::str::FromStr<Err = String>>(from: D
 }
 
 /// A duration as people write it; the bounds are milliseconds.
-pub(super) fn period<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(from: D) -> Result<Duration, D::Error> {
+pub(crate) fn period<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     let wrong = || de::Error::custom(format!("`{text}` is no duration: write it like 500ms, 30s, 10m or 1h"));
     let span: Span = text.parse().map_err(|_| wrong())?;

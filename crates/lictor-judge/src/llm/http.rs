@@ -5,6 +5,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,7 +184,7 @@ impl Transport {
 }
 
 /// How long `Retry-After` asks to wait: seconds, or a date.
-fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse::<u32>() {
         return Some(Duration::from_secs(seconds.into()));
     }
@@ -193,9 +194,15 @@ fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
 
 /// The trusted authorities, and ring, whatever else is linked into the program.
 fn tls(settings: &Llm) -> Result<ClientConfig, SetupError> {
+    let proxied = settings.proxy.as_ref().is_some_and(|proxy| proxy.url().scheme() == "https");
+    trusting(settings.ca_file.as_deref(), settings.base_url.is_https() || proxied)
+}
+
+/// TLS as a client with the authorities in `ca_file` (PEM), or the host's where they are `needed`.
+pub fn trusting(ca_file: Option<&Path>, needed: bool) -> Result<ClientConfig, SetupError> {
     let mut roots = RootCertStore::empty();
-    if let Some(path) = &settings.ca_file {
-        let bad = |why: String| SetupError::Authorities { path: path.clone(), why };
+    if let Some(path) = ca_file {
+        let bad = |why: String| SetupError::Authorities { path: path.to_owned(), why };
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))? {
             let certificate = certificate.map_err(|error| bad(error.to_string()))?;
             roots.add(certificate).map_err(|error| bad(error.to_string()))?;
@@ -203,9 +210,7 @@ fn tls(settings: &Llm) -> Result<ClientConfig, SetupError> {
         if roots.is_empty() {
             return Err(bad("it holds no certificate".to_owned()));
         }
-    } else if settings.base_url.is_https()
-        || settings.proxy.as_ref().is_some_and(|proxy| proxy.url().scheme() == "https")
-    {
+    } else if needed {
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
@@ -239,8 +244,9 @@ fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rus
         .or_else(|| error.source().and_then(tls_error))
 }
 
-/// The innermost cause: "connection refused".
-fn describe(error: &reqwest::Error) -> String {
+/// The innermost cause: "connection refused". No URL, which may hold a secret.
+#[must_use]
+pub fn describe(error: &reqwest::Error) -> String {
     let mut innermost: Option<&(dyn std::error::Error + 'static)> = error.source();
     while let Some(inner) = innermost.and_then(std::error::Error::source) {
         innermost = Some(inner);

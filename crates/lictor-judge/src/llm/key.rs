@@ -17,8 +17,11 @@ use super::SetupError;
 /// Longest key taken, in bytes.
 const MAX_KEY: u64 = 8192;
 
-/// Reads the key. No error repeats any of it.
-pub(crate) fn load(source: &KeySource) -> Result<SecretString, SetupError> {
+/// Reads the key.
+///
+/// # Errors
+/// Why it cannot be had, or is none. No error repeats any of it.
+pub fn load(source: &KeySource) -> Result<SecretString, SetupError> {
     match source {
         KeySource::File(path) => from_file(path),
         KeySource::Env(name) => {

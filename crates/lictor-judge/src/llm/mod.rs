@@ -33,6 +33,13 @@ use lictor_api::event::{Severity, Tier};
 use lictor_api::settings::llm::Llm;
 use thiserror::Error;
 
+/// What everything that leaves this machine is sent with: keys from files or the environment, trusted authorities.
+pub mod outbound {
+    pub use super::SetupError;
+    pub use super::http::{describe, retry_after, trusting};
+    pub use super::key::load as load_key;
+}
+
 pub use self::breaker::BreakerState;
 pub use self::counters::Snapshot;
 
@@ -65,19 +72,17 @@ pub enum SetupError {
     KeyFileKind { path: PathBuf },
     #[error("the key file {} has mode {mode:04o} and belongs to uid {owner}: others must not read it, and it must belong to root or to whom Lictor runs as; chmod 600 it", path.display())]
     KeyFileMode { path: PathBuf, mode: u32, owner: u32 },
-    #[error("the environment variable {name} (judge.llm.key_env) is not set, or not text")]
+    #[error("the environment variable {name}, which is to hold the key, is not set, or not text")]
     KeyEnv { name: String },
     #[error("the key is empty, too long, or has characters that no key has: it must be one line of printable ASCII")]
     KeyForm,
     #[error("the certificate authorities in {} cannot be used: {why}", path.display())]
     Authorities { path: PathBuf, why: String },
-    #[error(
-        "this host has no certificate authorities: install `ca-certificates`, or name a file with judge.llm.ca_file"
-    )]
+    #[error("this host has no certificate authorities: install `ca-certificates`, or name a file with `ca_file`")]
     NoAuthorities,
     #[error("the count of requests in {} cannot be used: {why}; remove the file to count from zero", path.display())]
     Budget { path: PathBuf, why: String },
-    #[error("the client for the language model cannot be set up: {0}")]
+    #[error("the HTTP client cannot be set up: {0}")]
     Client(String),
 }
 

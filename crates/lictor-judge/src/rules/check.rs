@@ -8,7 +8,7 @@ use lictor_engine::policy::hint;
 
 use super::calls;
 use super::code::{Any, Arithmetic, Bool, Int, List, Loop, Map, Order, Parent, Quantifier, Text};
-use super::fields::{self, Field, Get, ParentField};
+use super::fields::{Field, Get, JUDGED, ParentField, Scope};
 use crate::case::Basis;
 
 /// A longer condition is refused unread.
@@ -35,9 +35,25 @@ pub(crate) struct Checked {
 
 /// Parses and checks the condition of a rule for events of `kinds`.
 pub(crate) fn check(source: &str, kinds: &[Kind]) -> Result<Checked, Vec<Mistake>> {
+    check_in(Scope::Rule, source, kinds)
+}
+
+/// Parses and checks a condition about recorded events of every kind.
+pub(crate) fn check_filter(source: &str) -> Result<Checked, Vec<Mistake>> {
+    check_in(Scope::Filter, source, JUDGED)
+}
+
+fn check_in(scope: Scope, source: &str, kinds: &[Kind]) -> Result<Checked, Vec<Mistake>> {
     let (tree, info) = super::syntax::parse(source)?;
-    let mut checker =
-        Checker { source, info: &info, kinds, mistakes: Vec::new(), basis: Basis::Object, variables: Vec::new() };
+    let mut checker = Checker {
+        scope,
+        source,
+        info: &info,
+        kinds,
+        mistakes: Vec::new(),
+        basis: Basis::Object,
+        variables: Vec::new(),
+    };
     let checked = checker.expression(&tree);
     let code = checked.and_then(|typed| match typed.code {
         Any::Bool(code) => Some(code),
@@ -112,6 +128,7 @@ impl Typed {
 }
 
 pub(crate) struct Checker<'s> {
+    scope: Scope,
     source: &'s str,
     info: &'s SourceInfo,
     kinds: &'s [Kind],
@@ -228,7 +245,7 @@ impl Checker<'_> {
                 Some((parent, field))
             }
             None => {
-                let known = fields::below("process.parent");
+                let known = self.scope.below("process.parent");
                 self.fail(at, format!("an ancestor has no field `{name}`{}", hint(name, &known)))
             }
         }
@@ -260,7 +277,7 @@ impl Checker<'_> {
             Get::Number(get) => {
                 // A number has no value to stand for "absent", so that such an event would count as a match of a deny.
                 let without: Vec<_> = self.kinds.iter().filter(|kind| !field.kinds.contains(kind)).collect();
-                if let Some(kind) = without.first() {
+                if let (Scope::Rule, Some(kind)) = (self.scope, without.first()) {
                     let message = format!(
                         "`{}` is never known of `{kind}` events, which are among the rule's kinds: make it a rule of its own",
                         field.path
@@ -272,7 +289,8 @@ impl Checker<'_> {
             Get::Texts(get) => Some(Typed::list(List::Texts(get), Type::Text)),
             Get::Parents => Some(Typed::list(List::Ancestors, Type::Parent)),
             Get::Parent | Get::Object(_) => {
-                let below: Vec<_> = fields::below(field.path).iter().map(|n| format!("{}.{n}", field.path)).collect();
+                let below: Vec<_> =
+                    self.scope.below(field.path).iter().map(|n| format!("{}.{n}", field.path)).collect();
                 self.fail(at, format!("`{}` has no value of its own: name one of {}", field.path, below.join(", ")))
             }
         }
@@ -283,7 +301,7 @@ impl Checker<'_> {
         let mut found: Option<&'static Field> = None;
         for (index, (name, at)) in segments.iter().enumerate() {
             let longer = if path.is_empty() { (*name).to_owned() } else { format!("{path}.{name}") };
-            match (fields::named(&longer), found) {
+            match (self.scope.named(&longer), found) {
                 (Some(field), _) => found = Some(field),
                 (None, Some(Field { get: Get::Parent, .. })) if index + 1 == segments.len() => {
                     self.note(found?);
@@ -298,7 +316,7 @@ impl Checker<'_> {
                     return self.fail(*at, format!("`{path}` is {what} and has no field `{name}`"));
                 }
                 (None, _) => {
-                    let known = fields::below(&path);
+                    let known = self.scope.below(&path);
                     let message = match path.as_str() {
                         "" if *name == "lost" => "events of kind `lost` are not judged".to_owned(),
                         "" => format!("unknown name `{name}`{}", hint(name, &known)),
@@ -595,7 +613,7 @@ impl Checker<'_> {
         if code.iter_var2.is_some() || name.starts_with('@') {
             return self.fail(name_at, "a loop has one variable");
         }
-        if fields::below("").contains(&name.as_str()) || self.variable(name).is_some() {
+        if self.scope.below("").contains(&name.as_str()) || self.variable(name).is_some() {
             return self.fail(name_at, format!("`{name}` means something already: choose another name"));
         }
         let variable = self.variables.len();

@@ -2,7 +2,7 @@
 //! The fields of an event that a condition may name: the one table that the checker, the evaluator, the tests of rules
 //! and the published list are made from.
 
-use lictor_api::event::{Event, FileOp, Kind, MemoryOp, NetworkOp, Parent, ProcessOp};
+use lictor_api::event::{Action, Event, FileOp, Kind, MemoryOp, NetworkOp, Parent, ProcessOp, Severity, Tier};
 
 use crate::case::Basis;
 
@@ -47,7 +47,8 @@ macro_rules! text_fields {
 
 text_fields! {
     Id, Time, Kind, Session, Agent, Exe, Cmdline, Cwd, Container, ExecPath, Sha256, Interpreter, FileOp, FilePath, FileTo,
-    NetworkOp, Family, Protocol, Address, Domain, ProcessOp, MemoryOp, MemoryPath, PrivilegeOp, PrivilegeDetail
+    NetworkOp, Family, Protocol, Address, Domain, ProcessOp, MemoryOp, MemoryPath, PrivilegeOp, PrivilegeDetail,
+    VerdictAction, VerdictTier, VerdictRule, VerdictReason, VerdictSeverity
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,6 +66,7 @@ pub(crate) enum NumberField {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum TextsField {
     Args,
+    VerdictTags,
 }
 
 /// The fields of a parent or another ancestor.
@@ -133,6 +135,11 @@ impl TextField {
             TextField::MemoryPath => event.memory.as_ref()?.path.as_deref(),
             TextField::PrivilegeOp => Some(event.privilege.as_ref()?.op.as_str()),
             TextField::PrivilegeDetail => event.privilege.as_ref()?.detail.as_deref(),
+            TextField::VerdictAction => Some(event.verdict.as_ref()?.action.as_str()),
+            TextField::VerdictTier => Some(event.verdict.as_ref()?.tier.as_str()),
+            TextField::VerdictRule => event.verdict.as_ref()?.rule.as_deref(),
+            TextField::VerdictReason => event.verdict.as_ref()?.reason.as_deref(),
+            TextField::VerdictSeverity => event.verdict.as_ref()?.severity.map(Severity::as_str),
         }
     }
 
@@ -157,6 +164,9 @@ impl TextField {
             TextField::NetworkOp => of(NetworkOp::ALL, NetworkOp::as_str),
             TextField::ProcessOp => of(ProcessOp::ALL, ProcessOp::as_str),
             TextField::MemoryOp => of(MemoryOp::ALL, MemoryOp::as_str),
+            TextField::VerdictAction => of(Action::ALL, Action::as_str),
+            TextField::VerdictTier => of(Tier::ALL, Tier::as_str),
+            TextField::VerdictSeverity => of(Severity::ALL, Severity::as_str),
             _ => None,
         }
     }
@@ -198,6 +208,7 @@ impl TextsField {
     pub(crate) fn get(self, event: &Event) -> Option<&[String]> {
         match self {
             TextsField::Args => event.process.args.as_deref(),
+            TextsField::VerdictTags => Some(&event.verdict.as_ref()?.tags),
         }
     }
 }
@@ -268,21 +279,48 @@ pub(crate) const FIELDS: &[Field] = &[
     field("privilege.detail", Text(TextField::PrivilegeDetail), PRIVILEGE, Once, "which one"),
 ];
 
-/// The field that a condition writes as `path`.
-pub(crate) fn named(path: &str) -> Option<&'static Field> {
-    FIELDS.iter().find(|field| field.path == path)
+/// What a filter over recorded events may name beside [`FIELDS`]: a rule is asked before there is a verdict.
+pub(crate) const OF_VERDICT: &[Field] = &[
+    field("verdict", Get::Object(|e| e.verdict.is_some()), JUDGED, Once, "what was decided"),
+    field("verdict.action", Text(TextField::VerdictAction), JUDGED, Once, "`allow`, `deny`, `kill`, `hold`, `alert`"),
+    field("verdict.tier", Text(TextField::VerdictTier), JUDGED, Once, "who decided"),
+    field("verdict.rule", Text(TextField::VerdictRule), JUDGED, Once, "the entry or the rule"),
+    field("verdict.reason", Text(TextField::VerdictReason), JUDGED, Once, "one sentence"),
+    field("verdict.severity", Text(TextField::VerdictSeverity), JUDGED, Once, "`info` to `critical`"),
+    field("verdict.tags", Get::Texts(TextsField::VerdictTags), JUDGED, Once, "techniques and labels"),
+];
+
+/// What a condition is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// An event that is to be judged.
+    Rule,
+    /// A recorded event of any kind, with its verdict.
+    Filter,
 }
 
-/// The names that may follow `prefix.`; without a prefix, the first names of all fields.
-pub(crate) fn below(prefix: &str) -> Vec<&'static str> {
-    if prefix == "process.parent" {
-        return ParentField::ALL.iter().map(|(name, _)| *name).collect();
+impl Scope {
+    fn fields(self) -> impl Iterator<Item = &'static Field> {
+        let more = if self == Scope::Filter { OF_VERDICT } else { &[] };
+        FIELDS.iter().chain(more)
     }
-    let rest = |path: &'static str| {
-        let rest = if prefix.is_empty() { path } else { path.strip_prefix(prefix)?.strip_prefix('.')? };
-        (!rest.contains('.')).then_some(rest)
-    };
-    FIELDS.iter().filter_map(|field| rest(field.path)).collect()
+
+    /// The field that a condition writes as `path`.
+    pub(crate) fn named(self, path: &str) -> Option<&'static Field> {
+        self.fields().find(|field| field.path == path)
+    }
+
+    /// The names that may follow `prefix.`; without a prefix, the first names of all fields.
+    pub(crate) fn below(self, prefix: &str) -> Vec<&'static str> {
+        if prefix == "process.parent" {
+            return ParentField::ALL.iter().map(|(name, _)| *name).collect();
+        }
+        let rest = |path: &'static str| {
+            let rest = if prefix.is_empty() { path } else { path.strip_prefix(prefix)?.strip_prefix('.')? };
+            (!rest.contains('.')).then_some(rest)
+        };
+        self.fields().filter_map(|field| rest(field.path)).collect()
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! Reading order follows the data: `parse` (files to rules), `syntax` and `check` with `fields`, `functions` and
 //! `calls` (a condition to code), `eval` (code and an event to an answer), `set` (all rules and an event to hits),
-//! `judge` (hits to an outcome); `trial` runs the tests that stand beside the rules, `store` keeps a directory of them
+//! `judge` (hits to an outcome); `filter` asks one condition about events that have their verdict; `trial` runs the tests that stand beside the rules, `store` keeps a directory of them
 //! in force, `edit` and `merge` change files.
 
 mod calls;
@@ -13,6 +13,7 @@ mod edit;
 mod eval;
 mod fields;
 mod files;
+mod filter;
 mod functions;
 mod index;
 mod judge;
@@ -29,6 +30,7 @@ pub use check::MAX_CONDITION;
 pub use edit::{Changed, set_state};
 pub use eval::{BUDGET, Fault};
 pub use files::read;
+pub use filter::{Filter, FilterError};
 pub use judge::{ESCALATES, FAILED, InForce, Rules, Selector, TESTING};
 pub use merge::{Conflict, ConflictKind, Merged, merge};
 pub use parse::{MAX_RULES, parse};

@@ -140,11 +140,11 @@ fn object(node: &Node, prefix: &str, problems: &mut Vec<Problem>) -> Option<Map<
         };
         // An absent fact may be written as one.
         let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        let field = fields::named(&path).map(|field| field.get);
+        let field = fields::Scope::Rule.named(&path).map(|field| field.get);
         let parent_field = (prefix == "process.parent").then(|| ParentField::named(name)).flatten();
         let json = match (field, parent_field) {
             (None, None) => {
-                let known = fields::below(prefix);
+                let known = fields::Scope::Rule.below(prefix);
                 let message = format!("an event has no field `{}`{}", path.escape_debug(), hint(name, &known));
                 problems.push(key.at.problem(message));
                 continue;
