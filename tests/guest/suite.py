@@ -34,6 +34,7 @@ import seq_judge  # noqa: F401  registers its sequences
 import seq_protect  # noqa: F401  registers its sequences
 import seq_run  # noqa: F401  registers its sequences
 import seq_upgrade  # noqa: F401  registers its sequences
+import seq_web  # noqa: F401  registers its sequences
 import sequence
 from daemon import Daemon
 from peers import Caller, Peers

@@ -216,7 +216,7 @@ impl EventFilter {
 }
 
 /// The answer to "why": everything a person needs to agree with a verdict or to change it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Explanation {
     pub event: Event,
     /// One sentence: who wanted what, and what became of it.
@@ -233,7 +233,7 @@ pub struct Explanation {
     pub fix: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Fact {
     pub name: String,
     pub value: String,
@@ -281,7 +281,7 @@ words! {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Status {
     pub state: State,
     /// Why it is not ENFORCING; empty when it is.
@@ -316,7 +316,7 @@ pub struct Status {
 }
 
 /// One tier of the judge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TierStatus {
     pub tier: crate::event::Tier,
     /// `working` or `degraded`.
@@ -329,13 +329,13 @@ pub struct TierStatus {
 }
 
 /// What the kernel remembers, and who waits.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Verdicts {
     pub remembered: Vec<RememberedInfo>,
     pub held: Vec<HeldInfo>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RememberedInfo {
     pub key: String,
     pub allow: bool,
@@ -347,7 +347,7 @@ pub struct RememberedInfo {
 }
 
 /// A process that is stopped before its first instruction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HeldInfo {
     pub key: String,
     pub pid: u32,
@@ -358,7 +358,7 @@ pub struct HeldInfo {
 }
 
 /// Programs that an earlier build of the daemon loaded, and that go on governing the sessions it started.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OlderBuild {
     /// Sixteen hexadecimal digits, as the folder of its pins is named.
     pub build: String,
@@ -369,7 +369,7 @@ pub struct OlderBuild {
     pub problem: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Hooks {
     pub attached: u64,
     /// Hooks that this kernel does not have, or that failed to attach.

@@ -3,11 +3,11 @@
 //! key is an error.
 
 pub mod classifier;
+pub mod http;
 pub mod llm;
 
 use crate::event::words;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -32,6 +32,8 @@ pub struct Settings {
     /// What is denied to enforcing sessions when the daemon has not been heard of.
     pub fail_closed: FailClosed,
     pub judge: Judge,
+    /// Where the HTTP interface listens.
+    pub http: http::Http,
     /// Room in the kernel for the path patterns of all sessions, in cells of 16 bytes.
     pub automaton_cells: u32,
 }
@@ -47,6 +49,7 @@ impl Default for Settings {
             self_protection: Switch::Off,
             fail_closed: FailClosed::Network,
             judge: Judge::default(),
+            http: http::Http::default(),
             automaton_cells: 1 << 20,
         }
     }
@@ -109,6 +112,18 @@ impl Settings {
             Err(source) if path.is_none() && source.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(SettingsError::Io { path: file.to_owned(), source }),
         }
+    }
+
+    /// The unix socket of the HTTP interface.
+    #[must_use]
+    pub fn http_socket(&self) -> PathBuf {
+        self.http.socket.clone().unwrap_or_else(|| self.control.with_file_name("http.sock"))
+    }
+
+    /// The file of named tokens.
+    #[must_use]
+    pub fn http_tokens(&self) -> PathBuf {
+        self.http.tokens.clone().unwrap_or_else(|| self.state.join("http-tokens.json"))
     }
 
     /// Parses the text of `file`; messages start with `FILE:LINE:COLUMN`.

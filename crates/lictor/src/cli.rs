@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use lictor_api::control::Mode;
 use lictor_api::event::Kind;
+use lictor_api::view::Role;
 use lictor_judge::rules::State;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -47,6 +48,9 @@ pub(crate) enum Command {
     /// Show what the judges' verdicts made the kernel remember, and who waits for one; decide by hand
     #[command(subcommand)]
     Verdicts(VerdictsCommand),
+    /// Make, list and remove tokens for the HTTP interface on TCP
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Show whether Lictor enforces, and its counters
     Status(StatusArgs),
     /// Show each thing this host must have, and the step that mends what is missing
@@ -340,6 +344,64 @@ pub(crate) struct VerdictsSetArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: sudo lictor verdicts clear\n         lictor verdicts list")]
 pub(crate) struct VerdictsClearArgs {}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it; it is kept nowhere
+    Add(TokenAddArgs),
+    /// Names, roles and ends of the tokens that there are
+    List(TokenListArgs),
+    /// Take a token back, and end its logins
+    Remove(TokenRemoveArgs),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleArg {
+    /// Sees everything
+    Viewer,
+    /// Decides: alerts, silences, verdicts, states of rules
+    Operator,
+    /// Changes policy and rules
+    Admin,
+}
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Viewer => Self::Viewer,
+            RoleArg::Operator => Self::Operator,
+            RoleArg::Admin => Self::Admin,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sudo lictor token add ann --role operator --expires 30d")]
+pub(crate) struct TokenAddArgs {
+    /// Whom it is for: this name stands beside every change that is made with it
+    pub(crate) name: String,
+    /// What it permits
+    #[arg(long, value_enum)]
+    pub(crate) role: RoleArg,
+    /// How long it holds [default: until it is removed]
+    #[arg(long, value_name = "SPAN", value_parser = parse_duration)]
+    pub(crate) expires: Option<SignedDuration>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sudo lictor token list\n         sudo lictor token list --json")]
+pub(crate) struct TokenListArgs {
+    /// One JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sudo lictor token remove ann")]
+pub(crate) struct TokenRemoveArgs {
+    /// As `lictor token list` shows it
+    pub(crate) name: String,
+}
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: lictor status\n         lictor status --json

@@ -11,10 +11,10 @@ mod judge;
 mod output;
 mod policy;
 mod ps;
-mod replay;
 mod rules;
 mod run;
 mod status;
+mod token;
 mod verdicts;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -83,6 +83,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Ps(args) => ps::run(&args, &context, &mut out)?,
         Command::Status(args) => status::run(&args, &context, &mut out)?,
         Command::Verdicts(command) => verdicts::run(&command, &context, &mut out)?,
+        Command::Token(command) => token::run(&command, &context, &mut out)?,
         Command::Doctor(args) => doctor::run(&args, &mut out)?,
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&args, &mut out)?,
         Command::Policy(PolicyCommand::Test(args)) => policy::test(&args, &mut out)?,

@@ -4,7 +4,7 @@
 use crate::cli::{CheckArgs, TestArgs};
 use crate::judge::load_rules;
 use crate::output::{self, Cell, count};
-use crate::replay::{Judgement, Replay};
+use lictord::replay::{Judgement, Replay};
 use anyhow::{Context as _, bail};
 use lictor_api::EventLog;
 use lictor_api::bytes::printable;

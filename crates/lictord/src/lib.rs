@@ -4,14 +4,17 @@
 mod canary;
 mod control;
 mod daemon;
+pub mod desk;
 mod effects;
 mod judging;
 mod loaders;
 mod objects;
 mod observe;
 mod record;
+pub mod replay;
 mod session;
 mod tables;
+mod web;
 
 pub use canary::{ARGUMENT as CANARY_ARGUMENT, child as canary};
 pub use daemon::{Start, run};
