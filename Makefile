@@ -15,7 +15,7 @@ VM := tests/vm/lictor-vm
 CHECK := tests/vm/check
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build release test test-unit test-static test-guest test-too-old test-host test-llm test-sinks demo bench fuzz model classifier install uninstall clean-cache
+.PHONY: help deps rust build release test test-unit test-static test-guest test-too-old test-host test-llm test-sinks test-http demo bench fuzz model classifier install uninstall clean-cache
 
 help: ## this list
 	@echo 'usage: make TARGET'
@@ -55,6 +55,10 @@ test-too-old: build ## a kernel that is too old is refused with reasons
 
 test-host: build ## the suite on this host, as root, if its kernel can enforce
 	@$(CHECK) host
+
+test-http: deps ## everything that the HTTP interface's description allows, asked by schemathesis (fetched once)
+	cargo build -p lictor-http --example serve
+	@tests/http/schemathesis
 
 test-llm: deps ## a real, small language model judges a dozen executions (fetches 130 MB once)
 	@tests/llm/run

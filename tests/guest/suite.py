@@ -39,6 +39,7 @@ import seq_tiers  # noqa: F401  registers its sequences
 import seq_told  # noqa: F401  registers its sequences
 import seq_upgrade  # noqa: F401  registers its sequences
 import seq_work  # noqa: F401  registers its sequences
+import seq_web  # noqa: F401  registers its sequences
 import sequence
 from daemon import Daemon
 from peers import Caller, Peers

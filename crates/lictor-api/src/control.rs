@@ -250,7 +250,7 @@ impl EventFilter {
 }
 
 /// The answer to "why": everything a person needs to agree with a verdict or to change it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Explanation {
     pub event: Event,
     /// One sentence: who wanted what, and what became of it.
@@ -267,7 +267,7 @@ pub struct Explanation {
     pub fix: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Fact {
     pub name: String,
     pub value: String,
@@ -315,7 +315,7 @@ words! {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Status {
     pub state: State,
     /// Why it is not ENFORCING; empty when it is.
@@ -362,7 +362,7 @@ pub struct Erased {
 }
 
 /// One tier of the judge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TierStatus {
     pub tier: crate::event::Tier,
     /// `working` or `degraded`.
@@ -375,13 +375,13 @@ pub struct TierStatus {
 }
 
 /// What the kernel remembers, and who waits.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Verdicts {
     pub remembered: Vec<RememberedInfo>,
     pub held: Vec<HeldInfo>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RememberedInfo {
     pub key: String,
     pub allow: bool,
@@ -393,7 +393,7 @@ pub struct RememberedInfo {
 }
 
 /// A process that is stopped before its first instruction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HeldInfo {
     pub key: String,
     pub pid: u32,
@@ -404,7 +404,7 @@ pub struct HeldInfo {
 }
 
 /// Programs that an earlier build of the daemon loaded, and that go on governing the sessions it started.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OlderBuild {
     /// Sixteen hexadecimal digits, as the folder of its pins is named.
     pub build: String,
@@ -415,7 +415,7 @@ pub struct OlderBuild {
     pub problem: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Hooks {
     pub attached: u64,
     /// Hooks that this kernel does not have, or that failed to attach.

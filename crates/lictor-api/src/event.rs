@@ -6,10 +6,10 @@
 //! [`crate::bytes::escape`].
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use utoipa::ToSchema;
 
 /// One thing that happened, or was refused.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// A ULID: unique, and sorts by time. Empty only in hand-written events.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -119,7 +119,7 @@ impl Event {
 }
 
 /// Who acted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Process {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,7 +157,7 @@ impl Process {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Parent {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -170,14 +170,14 @@ pub struct Parent {
     pub cmdline: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Container {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Exec {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -193,7 +193,7 @@ pub struct Exec {
     pub args: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct File {
     pub op: FileOp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -203,7 +203,7 @@ pub struct File {
     pub to: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Network {
     pub op: NetworkOp,
     /// `inet`, `inet6`, `unix`, `netlink` and so on, or the number of a family that has no name here.
@@ -242,7 +242,7 @@ impl Network {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProcessEvent {
     pub op: ProcessOp,
     /// The other process's pid.
@@ -253,7 +253,7 @@ pub struct ProcessEvent {
     pub code: Option<i32>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Memory {
     pub op: MemoryOp,
     /// Absent when the memory has no file behind it.
@@ -261,7 +261,7 @@ pub struct Memory {
     pub path: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Privilege {
     /// `capability`, `module`, `mount`, `bpf`, `userns`, `key` and others: an open set, it grows with the kernel.
     pub op: String,
@@ -269,14 +269,14 @@ pub struct Privilege {
     pub detail: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Lost {
     pub count: u64,
     pub reason: String,
 }
 
 /// What was decided, by whom, and where that is written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Verdict {
     pub action: Action,
     pub tier: Tier,
@@ -331,7 +331,7 @@ impl Verdict {
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
         pub enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant),+ }
 
         impl $name {
@@ -344,8 +344,8 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.pad(self.as_str())
             }
         }
@@ -397,6 +397,7 @@ words! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt;
 
     const CONTRACT_EXAMPLE: &str = r#"{"id":"01J","time":"2026-01-02T03:04:05.678901234Z","kind":"exec","session":"s-7f3a","agent":"coder",
  "process":{"pid":412,"start_time":123456789,"ppid":400,"exe":"/usr/bin/curl","args":["curl","http://10.0.0.1/"],"cmdline":"curl http://10.0.0.1/","cwd":"/srv/app","uid":1000,"gid":1000,

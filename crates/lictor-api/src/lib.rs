@@ -9,6 +9,7 @@
 //! - [`log`]: reads the daemon's event files when no daemon answers
 //! - [`explain`]: turns one event into an answer to "why, and what would change it"
 //! - [`settings`]: `lictord.yaml`, which both programs read
+//! - [`view`]: what the HTTP interface shows, and [`query`], which events are asked for
 //!
 //! This crate decides nothing and depends on no other crate of Lictor's.
 
@@ -19,7 +20,9 @@ pub mod control;
 pub mod event;
 pub mod explain;
 pub mod log;
+pub mod query;
 pub mod settings;
+pub mod view;
 pub mod wire;
 
 pub use client::{Client, ClientError};

@@ -3,12 +3,12 @@
 //! key is an error.
 
 pub mod classifier;
+pub mod http;
 pub mod llm;
 pub mod sinks;
 
 use crate::event::words;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -35,6 +35,8 @@ pub struct Settings {
     pub judge: Judge,
     /// Where events, alerts and metrics are sent.
     pub sinks: sinks::Sinks,
+    /// Where the HTTP interface listens.
+    pub http: http::Http,
     /// Room in the kernel for the path patterns of all sessions, in cells of 16 bytes.
     pub automaton_cells: u32,
 }
@@ -51,6 +53,7 @@ impl Default for Settings {
             fail_closed: FailClosed::Network,
             judge: Judge::default(),
             sinks: sinks::Sinks::default(),
+            http: http::Http::default(),
             automaton_cells: 1 << 20,
         }
     }
@@ -113,6 +116,18 @@ impl Settings {
             Err(source) if path.is_none() && source.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(SettingsError::Io { path: file.to_owned(), source }),
         }
+    }
+
+    /// The unix socket of the HTTP interface.
+    #[must_use]
+    pub fn http_socket(&self) -> PathBuf {
+        self.http.socket.clone().unwrap_or_else(|| self.control.with_file_name("http.sock"))
+    }
+
+    /// The file of named tokens.
+    #[must_use]
+    pub fn http_tokens(&self) -> PathBuf {
+        self.http.tokens.clone().unwrap_or_else(|| self.state.join("http-tokens.json"))
     }
 
     /// Parses the text of `file`; messages start with `FILE:LINE:COLUMN`.

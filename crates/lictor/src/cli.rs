@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 use lictor_api::alert::AlertState;
 use lictor_api::control::Mode;
 use lictor_api::event::{Kind, Severity};
+use lictor_api::view::Role;
 use lictor_judge::rules::State;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -56,6 +57,9 @@ pub(crate) enum Command {
     Alerts(AlertsCommand),
     /// Show how the sinks do that events and alerts are sent to
     Sinks(SinksArgs),
+    /// Make, list and remove tokens for the HTTP interface on TCP
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Show whether Lictor enforces, and its counters
     Status(StatusArgs),
     /// Show each thing this host must have, and the step that mends what is missing
@@ -474,6 +478,64 @@ pub(crate) struct SinksArgs {
     /// One JSON array
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it; it is kept nowhere
+    Add(TokenAddArgs),
+    /// Names, roles and ends of the tokens that there are
+    List(TokenListArgs),
+    /// Take a token back, and end its logins
+    Remove(TokenRemoveArgs),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleArg {
+    /// Sees everything
+    Viewer,
+    /// Decides: alerts, silences, verdicts, states of rules
+    Operator,
+    /// Changes policy and rules
+    Admin,
+}
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Viewer => Self::Viewer,
+            RoleArg::Operator => Self::Operator,
+            RoleArg::Admin => Self::Admin,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sudo lictor token add ann --role operator --expires 30d")]
+pub(crate) struct TokenAddArgs {
+    /// Whom it is for: this name stands beside every change that is made with it
+    pub(crate) name: String,
+    /// What it permits
+    #[arg(long, value_enum)]
+    pub(crate) role: RoleArg,
+    /// How long it holds [default: until it is removed]
+    #[arg(long, value_name = "SPAN", value_parser = parse_duration)]
+    pub(crate) expires: Option<SignedDuration>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sudo lictor token list\n         sudo lictor token list --json")]
+pub(crate) struct TokenListArgs {
+    /// One JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sudo lictor token remove ann")]
+pub(crate) struct TokenRemoveArgs {
+    /// As `lictor token list` shows it
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Args)]

@@ -25,7 +25,7 @@ use crate::cli::{JudgeArgs, TierArg};
 use crate::context::Context;
 use crate::output::{self, Cell, count};
 use crate::policy::{self, Reference};
-use crate::replay::Replay;
+use lictord::replay::Replay;
 
 /// Nobody waits for an answer here; this only ends what hangs.
 const BUDGET: Duration = Duration::from_secs(60);

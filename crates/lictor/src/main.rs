@@ -2,8 +2,8 @@
 //! `lictor`: the command people type. It reads arguments, asks `lictord` or the recorded events, and
 //! prints; data on stdout, talk on stderr.
 
-mod audit;
 mod alerts;
+mod audit;
 mod cli;
 mod context;
 mod doctor;
@@ -13,11 +13,11 @@ mod judge;
 mod output;
 mod policy;
 mod ps;
-mod replay;
 mod rules;
 mod run;
 mod sinks;
 mod status;
+mod token;
 mod verdicts;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -89,6 +89,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Sinks(args) => sinks::run(&args, &context, &mut out)?,
         Command::Verdicts(command) => verdicts::run(&command, &context, &mut out)?,
         Command::Audit(command) => audit::run(&command, &context, &mut out)?,
+        Command::Token(command) => token::run(&command, &context, &mut out)?,
         Command::Doctor(args) => doctor::run(&args, &mut out)?,
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&args, &mut out)?,
         Command::Policy(PolicyCommand::Test(args)) => policy::test(&args, &mut out)?,

@@ -4,7 +4,6 @@
 use crate::cli::{CheckArgs, TestArgs};
 use crate::judge::load_rules;
 use crate::output::{self, Cell, count};
-use crate::replay::{Judgement, Replay};
 use anyhow::{Context as _, bail};
 use lictor_api::EventLog;
 use lictor_api::bytes::printable;
@@ -12,6 +11,7 @@ use lictor_api::event::{Action, Event, Kind, Verdict};
 use lictor_engine::policy::{Limits, PolicyFile, Problem, SessionFacts, parse};
 use lictor_judge::rules::complete;
 use lictor_judge::{Case, Pipeline};
+use lictord::replay::{Judgement, Replay};
 use nix::unistd::{User, getuid};
 use serde::Serialize;
 use std::ffi::OsStr;

@@ -159,7 +159,8 @@ fn answer(daemon: &Daemon, peer: &Peer, request: Request) -> Result<Reply> {
         Request::Verdicts {} => Reply::Verdicts(daemon.verdicts()?),
         Request::SetVerdict { key, allow, ttl_s } => {
             ensure!(peer.uid == 0, "only root may set a verdict");
-            let decided = daemon.set_verdict(&key, allow, ttl_s.map(Duration::from_secs), peer.uid)?;
+            let who = format!("uid {}", peer.uid);
+            let decided = daemon.set_verdict(&key, allow, ttl_s.map(Duration::from_secs), &who)?;
             let entry = Entry::new(audit::Kind::VerdictSet)
                 .with("key", key)
                 .with("allow", allow)
@@ -319,7 +320,7 @@ fn agent_name(
     Ok(if has("default") && !has(profile) { "default" } else { profile }.to_owned())
 }
 
-fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
+pub(crate) fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
     let changing = daemon.lock();
     let info = |record: &Record, session: Option<&Session>, build: Option<String>| SessionInfo {
         id: record.name(),

@@ -26,7 +26,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::judging::{Judging, WORKERS};
 use crate::record::Recorder;
 use crate::session::{Sessions, problems_error};
-use crate::{audit, canary, control, effects, loaders, objects, rings, telling};
+use crate::{audit, canary, control, effects, loaders, objects, rings, telling, web};
 
 /// How the daemon was started.
 pub struct Start {
@@ -58,6 +58,8 @@ pub(crate) struct Daemon {
     /// Rounds of the ring thread that emptied the rings; a client that waits for two has everything that was in the rings when it asked.
     rounds: (Mutex<u64>, Condvar),
     started: Instant,
+    /// Milliseconds since the start at the last beat.
+    beat_ms: AtomicU64,
 }
 
 pub(crate) struct Changing {
@@ -154,6 +156,7 @@ pub fn run(start: Start) -> Result<()> {
         stopping: AtomicBool::new(false),
         rounds: (Mutex::new(0), Condvar::new()),
         started: Instant::now(),
+        beat_ms: AtomicU64::new(0),
         settings,
     });
     let heart = {
@@ -188,6 +191,8 @@ pub fn run(start: Start) -> Result<()> {
         let daemon = Arc::clone(&daemon);
         std::thread::Builder::new().name("control".into()).spawn(move || control::serve(&daemon, &listener))?;
     }
+    // A private daemon serves one client, and nobody else is to know of it.
+    let web = if daemon.private { None } else { Some(web::start(&daemon)?) };
     let status = daemon.status()?;
     tracing::info!(
         "{}: {} programs{}, {taken_over} sessions taken over, policy {}",
@@ -208,7 +213,11 @@ pub fn run(start: Start) -> Result<()> {
     notify_systemd("STOPPING=1");
     let _gone_is_fine = std::fs::remove_file(&daemon.settings.control);
     daemon.judging.close();
-    for thread in [heart, rings].into_iter().chain(judges) {
+    let pump = web.map(|(running, pump)| {
+        running.stop();
+        pump
+    });
+    for thread in [heart, rings].into_iter().chain(pump).chain(judges) {
         if thread.join().is_err() {
             tracing::error!("a thread of lictord panicked");
         }
@@ -273,7 +282,10 @@ fn guarded_paths(settings: &Settings, config: Option<PathBuf>) -> Vec<Vec<u8>> {
         settings.state.clone(),
         settings.control.clone(),
         settings.pins.clone(),
+        settings.http_socket(),
+        settings.http_tokens(),
     ];
+    paths.extend(settings.http.tls.iter().map(|tls| tls.key.clone()));
     paths.extend(config);
     paths.extend(telling::files(settings).map(Path::to_owned));
     // As the kernel will see them; what does not exist yet keeps its name.
@@ -339,6 +351,12 @@ impl Daemon {
         for older in &self.legacy() {
             older.beat();
         }
+        self.beat_ms.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// How long ago the kernel was told that we live.
+    pub(crate) fn heart_age(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_millis(self.beat_ms.load(Ordering::Relaxed)))
     }
 
     pub(crate) fn legacy(&self) -> Vec<Arc<Legacy>> {

@@ -289,7 +289,7 @@ impl Daemon {
     }
 
     /// A person's verdict: it is remembered, and held processes that it is about are let go or ended.
-    pub(crate) fn set_verdict(&self, key: &str, allow: bool, ttl: Option<Duration>, uid: u32) -> Result<u64> {
+    pub(crate) fn set_verdict(&self, key: &str, allow: bool, ttl: Option<Duration>, who: &str) -> Result<u64> {
         let held = self.sensor.held()?;
         let print = match parse_key(key) {
             Some(print) => print,
@@ -303,7 +303,7 @@ impl Daemon {
             }
         };
         let by = Verdict {
-            reason: Some(format!("uid {uid} said so")),
+            reason: Some(format!("{who} said so")),
             ..Verdict::new(if allow { Action::Allow } else { Action::Kill }, Tier::Human)
         };
         // One that is not seen whole cannot be known again: it is decided, and not remembered.
@@ -333,6 +333,14 @@ impl Daemon {
         }
         ensure!(whole || decided > 0, "nothing is decided by `{key}`");
         Ok(decided)
+    }
+
+    /// Makes the kernel forget one verdict; false when it remembers none under that key.
+    pub(crate) fn remove_verdict(&self, key: &str) -> Result<bool> {
+        let Some(print) = parse_key(key) else { return Ok(false) };
+        let known = self.sensor.forget(&print)?;
+        self.judging.forget_one(&print);
+        Ok(known)
     }
 
     pub(crate) fn clear_verdicts(&self) -> Result<()> {

@@ -20,6 +20,7 @@ use lictor_bpf::{Fingerprint, abi::judged};
 use lictor_engine::policy::Undecided;
 use lictor_engine::process::ProcessKey;
 use lictor_judge::classifier::{Classifier, ClassifierError};
+use lictor_judge::counters::RuleCounts;
 use lictor_judge::llm::LlmJudge;
 use lictor_judge::rules::{RuleStore, Rules};
 use lictor_judge::{Basis, Case, DefaultAction, Judge, Judgement, Limits, Pipeline, Stage};
@@ -426,6 +427,10 @@ impl Judging {
         full
     }
 
+    pub(crate) fn forget_one(&self, print: &Fingerprint) {
+        lock(&self.remembered).remove(print);
+    }
+
     pub(crate) fn forget_remembered(&self) {
         lock(&self.remembered).clear();
     }
@@ -474,6 +479,11 @@ impl Judging {
     }
 
     /// Each rule's id and counts.
+    pub(crate) fn rule_list(&self) -> Vec<(String, RuleCounts)> {
+        self.rules.now().counts().map(|(id, counts)| (id.to_owned(), counts)).collect()
+    }
+
+    /// The same for the status.
     pub(crate) fn rule_counts(&self) -> serde_json::Value {
         let now = self.rules.now();
         now.counts().map(|(id, counts)| (id.to_owned(), serde_json::to_value(counts).unwrap_or_default())).collect()

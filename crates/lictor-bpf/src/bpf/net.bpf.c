@@ -4,7 +4,8 @@
  *
  * Sees:     LSM hooks know the task and have the kernel's copy of the address; cgroup programs at the root cgroup see
  *           what the LSM hooks do not (MPTCP subflows, TCP fast open) and know the session by the socket's label.
- * Enforces: network.connect, .listen, .deny, .unix; the families and protocols of the floor; the heartbeat.
+ * Enforces: network.connect, .listen, .deny, .unix; the families and protocols of the floor; the heartbeat; that nobody
+ *           whom we govern talks to the daemon, by unix socket or TCP.
  * Answers:  evasions 73, 76-78, 80-93, 99, 100, 103-105.
  */
 #include "judge.bpf.h"
@@ -509,6 +510,30 @@ int BPF_PROG(lictor_unix_may_send, struct socket *sock, struct socket *other)
 
 /* ---- the second line: cgroup programs on the root cgroup, by the socket's label ---- */
 
+/* Whether it is the daemon who listens there: known by the socket that would answer, so under every address of this
+ * host and in every spelling. A daemon that listens on all addresses "answers" for those of others too: refused. */
+static __always_inline bool daemon_listens(struct bpf_sock_addr *ctx, struct endpoint *e)
+{
+	struct bpf_sock_tuple to = {};
+	u32 size = sizeof(to.ipv6);
+
+	if (e->family == AF_INET) {
+		__builtin_memcpy(&to.ipv4.daddr, &e->addr[12], 4);
+		to.ipv4.dport = bpf_htons(e->port);
+		size = sizeof(to.ipv4);
+	} else {
+		__builtin_memcpy(to.ipv6.daddr, e->addr, 16);
+		to.ipv6.dport = bpf_htons(e->port);
+	}
+	struct bpf_sock *sk = bpf_sk_lookup_tcp(ctx, &to, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return false;
+	struct lictor_label *mark = bpf_sk_storage_get(&socket_labels, sk, 0, 0);
+	bool ours = mark && (mark->flags & LICTOR_DAEMON);
+	bpf_sk_release(sk);
+	return ours;
+}
+
 static __always_inline int cgroup_check(struct bpf_sock_addr *ctx, bool v6, u32 direction)
 {
 	struct bpf_sock *sk = ctx->sk;
@@ -530,9 +555,6 @@ static __always_inline int cgroup_check(struct bpf_sock_addr *ctx, bool v6, u32 
 		return 1;
 	if (heart_stopped(true))
 		return 0;
-	u32 list = direction == LICTOR_CONNECT ? LICTOR_HAS_CONNECT : LICTOR_HAS_LISTEN;
-	if (!(p->flags & list))
-		return 1;
 	e.port = bpf_ntohs((u16)ctx->user_port);
 	e.protocol = plain_protocol(ctx->protocol);
 	if (direction == LICTOR_LISTEN && !e.port)
@@ -548,7 +570,18 @@ static __always_inline int cgroup_check(struct bpf_sock_addr *ctx, bool v6, u32 
 		set_v4(&e, ctx->user_ip4);
 	}
 	canonical(&e, direction == LICTOR_CONNECT);
-	if (listed(p->id, direction, &e))
+	bool ours = false;
+	if (direction == LICTOR_CONNECT && e.protocol == IPPROTO_TCP) {
+		ours = daemon_listens(ctx, &e);
+		/* "Any" is ::1, and 127.0.0.1 for a socket that is bound to a mapped address. */
+		if (!ours && v6 && e.addr[15] == 1 && e.family == AF_INET6) {
+			struct endpoint loopback = {.port = e.port};
+			set_v4(&loopback, bpf_htonl(0x7f000001));
+			ours = daemon_listens(ctx, &loopback);
+		}
+	}
+	u32 list = direction == LICTOR_CONNECT ? LICTOR_HAS_CONNECT : LICTOR_HAS_LISTEN;
+	if (!ours && (!(p->flags & list) || listed(p->id, direction, &e)))
 		return 1;
 	count(LICTOR_COUNT_DENIED);
 	return 0;

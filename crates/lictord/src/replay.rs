@@ -12,15 +12,15 @@ use std::net::IpAddr;
 
 /// The policy's answer, or why it has none.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Judgement {
+pub struct Judgement {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) verdict: Option<Verdict>,
+    pub verdict: Option<Verdict>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) unjudged: Option<&'static str>,
+    pub unjudged: Option<&'static str>,
 }
 
 /// Judges events one after the other; each agent and working directory is compiled once.
-pub(crate) struct Replay<'a> {
+pub struct Replay<'a> {
     policy: &'a PolicyFile,
     agent: Option<&'a str>,
     facts: SessionFacts,
@@ -31,14 +31,14 @@ pub(crate) struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     /// `agent` judges every event when it is given. An empty `facts.cwd` is taken from the events.
-    pub(crate) fn new(policy: &'a PolicyFile, agent: Option<&'a str>, facts: SessionFacts) -> anyhow::Result<Self> {
+    pub fn new(policy: &'a PolicyFile, agent: Option<&'a str>, facts: SessionFacts) -> anyhow::Result<Self> {
         if let Some(name) = agent.filter(|name| policy.agent(name).is_none()) {
             bail!("{} has no agent `{name}`: it has {}", policy.file(), names(policy));
         }
         Ok(Self { policy, agent, facts, directories: BTreeMap::new(), compiled: BTreeMap::new() })
     }
 
-    pub(crate) fn judge(&mut self, event: &Event) -> anyhow::Result<Judgement> {
+    pub fn judge(&mut self, event: &Event) -> anyhow::Result<Judgement> {
         let denied_below =
             event.is_denied() && event.verdict.as_ref().is_some_and(|verdict| is_below_policy(verdict.tier));
         if denied_below {
@@ -73,7 +73,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Whether denials of the event's agent are only recorded.
-    pub(crate) fn monitors(&mut self, event: &Event) -> anyhow::Result<bool> {
+    pub fn monitors(&mut self, event: &Event) -> anyhow::Result<bool> {
         Ok(self.compiled_for(event)?.flags.mode == Mode::Monitor)
     }
 

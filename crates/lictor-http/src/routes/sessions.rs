@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What happened at a glance, and sessions with their process trees.
+
+use axum::Json;
+use axum::extract::State;
+use jiff::{SignedDuration, Timestamp};
+use lictor_api::view::{Overview, Page, SessionDetail, SessionRow};
+
+use super::{App, Refusal};
+use crate::access::Viewer;
+use crate::error::ApiError;
+use crate::params::{Name, Params};
+
+/// Verdicts over time, what was denied most, losses
+#[utoipa::path(get, path = "/api/v1/overview", tag = "sessions",
+    params(("since" = Option<String>, Query, description = "a time (RFC 3339) or an age such as `1h`, which is the default")),
+    responses((status = 200, body = Overview), Refusal))]
+pub(super) async fn overview(
+    State(app): State<App>,
+    _: Viewer,
+    mut params: Params,
+) -> Result<Json<Overview>, ApiError> {
+    let since = params.time("since")?;
+    params.done()?;
+    let hour_ago = Timestamp::now().checked_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::UNIX_EPOCH);
+    app.json(move |backend| backend.overview(since.unwrap_or(hour_ago))).await
+}
+
+/// Sessions, live and past, newest first
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions",
+    params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = Page<SessionRow>), Refusal))]
+pub(super) async fn list(
+    State(app): State<App>,
+    _: Viewer,
+    mut params: Params,
+) -> Result<Json<Page<SessionRow>>, ApiError> {
+    let window = params.window()?;
+    params.done()?;
+    app.json(move |backend| backend.sessions(&window)).await
+}
+
+/// One session: its processes, what it touched, its course
+#[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path)),
+    responses((status = 200, body = SessionDetail), Refusal))]
+pub(super) async fn one(
+    State(app): State<App>,
+    _: Viewer,
+    Name(id): Name,
+    params: Params,
+) -> Result<Json<SessionDetail>, ApiError> {
+    params.done()?;
+    app.json(move |backend| backend.session(&id)).await
+}
