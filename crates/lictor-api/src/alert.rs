@@ -3,10 +3,10 @@
 
 use crate::event::{Event, Kind, Severity, Tier, words};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use utoipa::ToSchema;
 
 /// One thing that needs a person, with everything that was the same thing counted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
     /// A ULID: unique, and sorts by the time of the first occurrence.
     pub id: String,
@@ -59,7 +59,7 @@ pub struct Alert {
 }
 
 /// A process of the chain.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ChainLink {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,7 +91,7 @@ words! {
 }
 
 /// What is changed in an alert; what is absent stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertChange {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,7 +102,7 @@ pub struct AlertChange {
 }
 
 /// Which alerts are wanted. An empty filter wants all.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertFilter {
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -127,7 +127,7 @@ impl AlertFilter {
 }
 
 /// Keeps matching alerts from being sent until it ends. They are still counted and listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Silence {
     /// A ULID.
     pub id: String,
@@ -141,7 +141,7 @@ pub struct Silence {
 }
 
 /// All that is given must fit. `*` stands for any run of characters.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SilenceMatch {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,7 +155,7 @@ pub struct SilenceMatch {
 }
 
 /// What a client asks for; the daemon adds id and author.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewSilence {
     #[serde(rename = "match")]
@@ -167,7 +167,7 @@ pub struct NewSilence {
 }
 
 /// How one sink does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SinkStatus {
     pub name: String,
     /// `file`, `syslog`, `webhook`, `otlp`.

@@ -4,6 +4,7 @@
 //! Times are RFC 3339, UTC. Strings that come from the kernel are in the form of [`crate::bytes::escape`]. What is not
 //! known is left out.
 
+use crate::alert::ChainLink;
 use crate::control::{Explanation, Mode};
 use crate::event::{Action, Event, FileOp, Kind, NetworkOp, Severity, Tier, words};
 use serde::{Deserialize, Serialize};
@@ -226,16 +227,6 @@ pub struct Investigation {
     pub rule_text: Option<RuleText>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ChainLink {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pid: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exe: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cmdline: Option<String>,
-}
-
 /// What a tier said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Evidence {
@@ -250,89 +241,6 @@ pub struct RuleText {
     pub file: String,
     pub line: u32,
     pub text: String,
-}
-
-words! {
-    AlertState { Open = "open", Acknowledged = "acknowledged", Closed = "closed" }
-}
-words! {
-    AlertSource { Rule = "rule", Kernel = "kernel", Loss = "loss", Degraded = "degraded", Tamper = "tamper" }
-}
-
-/// Things that belong together and that a person should look at.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Alert {
-    pub id: String,
-    /// What was grouped by.
-    pub key: String,
-    pub title: String,
-    pub severity: Severity,
-    pub techniques: Vec<String>,
-    pub count: u64,
-    pub first_seen: String,
-    pub last_seen: String,
-    pub state: AlertState,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
-    /// An event's id; empty where none belongs to it.
-    pub example_event: String,
-    pub chain: Vec<ChainLink>,
-    pub source: AlertSource,
-}
-
-/// Which alerts are wanted; an empty list wants all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AlertQuery {
-    pub state: Vec<AlertState>,
-    pub severity: Vec<Severity>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct AlertChange {
-    pub state: Option<AlertState>,
-    /// An empty note removes it.
-    pub note: Option<String>,
-}
-
-/// Alerts that nobody wants to hear of for a time. Every field of `match` that is set must fit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Silence {
-    pub id: String,
-    #[serde(rename = "match")]
-    pub matches: SilenceMatch,
-    pub until: String,
-    pub reason: String,
-    pub by: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct SilenceMatch {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub session: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub program: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewSilence {
-    #[serde(rename = "match")]
-    pub matches: SilenceMatch,
-    #[schema(format = DateTime)]
-    pub until: String,
-    pub reason: String,
 }
 
 words! {
@@ -499,12 +407,23 @@ pub struct AuditReport {
     pub entries: u64,
     /// The hash of the last entry.
     pub head: String,
+    /// The last entry that a checkpoint speaks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<u64>,
+    /// The key that signs, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// How many checkpoints hold.
+    pub checkpoints: u64,
+    /// At most the first 200.
     pub problems: Vec<AuditProblem>,
-    pub checkpoints: Vec<serde_json::Value>,
+    /// What is worth knowing and no problem.
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditProblem {
+    pub file: String,
     pub line: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<u64>,

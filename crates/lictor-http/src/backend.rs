@@ -2,13 +2,14 @@
 //! What the interface asks of the daemon. Every method may block; it is called on a thread of its own.
 
 use jiff::Timestamp;
+use lictor_api::alert::{Alert, AlertChange, AlertFilter, NewSilence, Silence};
 use lictor_api::control::{Status, Verdicts};
 use lictor_api::event::Event;
 use lictor_api::query::{EventQuery, Order};
 use lictor_api::view::{
-    Actor, Alert, AlertChange, AlertQuery, AuditQuery, AuditReport, Component, Done, DryRun, DryRunResult,
-    Investigation, NewSilence, Overview, Page, PolicyDiff, PolicyView, Problems, Profile, RuleDetail, RuleRow,
-    RuleState, SessionDetail, SessionRow, Silence, TextFile, VerdictAction, Window,
+    Actor, AuditQuery, AuditReport, Component, Done, DryRun, DryRunResult, Investigation, Overview, Page, PolicyDiff,
+    PolicyView, Problems, Profile, RuleDetail, RuleRow, RuleState, SessionDetail, SessionRow, TextFile, VerdictAction,
+    Window,
 };
 use std::time::Duration;
 use thiserror::Error;
@@ -69,7 +70,7 @@ pub trait Backend: Send + Sync + 'static {
     fn events_after(&self, id: &str, query: &EventQuery, limit: usize) -> Result<Vec<Event>, Fault>;
     fn investigate(&self, id: &str) -> Result<Investigation, Fault>;
 
-    fn alerts(&self, _query: &AlertQuery, _window: &Window) -> Result<Page<Alert>, Fault> {
+    fn alerts(&self, _filter: &AlertFilter, _window: &Window) -> Result<Page<Alert>, Fault> {
         without("alerts")
     }
     fn change_alert(&self, _actor: &Actor, _id: &str, _change: &AlertChange) -> Result<Alert, Fault> {
@@ -78,7 +79,7 @@ pub trait Backend: Send + Sync + 'static {
     fn silences(&self, _window: &Window) -> Result<Page<Silence>, Fault> {
         without("silences")
     }
-    fn add_silence(&self, _actor: &Actor, _silence: &NewSilence) -> Result<Silence, Fault> {
+    fn add_silence(&self, _actor: &Actor, _silence: NewSilence) -> Result<Silence, Fault> {
         without("silences")
     }
     fn remove_silence(&self, _actor: &Actor, _id: &str) -> Result<(), Fault> {

@@ -43,6 +43,11 @@ impl Params {
         Ok(values.pop())
     }
 
+    pub(crate) fn word<T: FromStr<Err = String>>(&mut self, name: &str) -> Result<Option<T>, ApiError> {
+        let word = self.one(name)?.filter(|word| !word.is_empty());
+        word.map(|word| word.parse().map_err(|error| ApiError::invalid(format!("`{name}`: {error}")))).transpose()
+    }
+
     /// Said several times, or once with commas.
     pub(crate) fn words<T: FromStr<Err = String>>(&mut self, name: &str) -> Result<Vec<T>, ApiError> {
         let values = self.take(name);

@@ -16,6 +16,7 @@ use lictor_api::view::{Actor, Component, Done, HealthState, SessionRow, VerdictA
 use lictor_bpf::PidFd;
 use lictor_http::{Fault, Live, Measure, MeasureKind, Options, Running, Tcp, Tls, UnixSocket};
 use lictor_judge::counters::RuleCounts;
+use lictor_store::audit::{self, Entry, Kind};
 
 use crate::control;
 use crate::daemon::Daemon;
@@ -52,7 +53,9 @@ pub(crate) fn start(daemon: &Arc<Daemon>) -> Result<(Running, std::thread::JoinH
         std::thread::Builder::new().name("live".into()).spawn(work)?
     };
     let host = Arc::new(Governing { daemon: Arc::clone(daemon) });
-    let desk = Desk::new(recording, host, settings.policy.clone(), settings.rules.clone());
+    let audit = daemon.audit.as_ref().map(|audit| audit.dir().to_owned());
+    let desk = Desk::new(recording, host, settings.policy.clone(), settings.rules.clone())
+        .keeping(daemon.dispatcher.clone(), audit);
     let running =
         lictor_http::start(options(settings), Arc::new(desk), live).context("the HTTP interface cannot be started")?;
     if let Some(address) = running.address() {
@@ -106,6 +109,15 @@ fn options(settings: &Settings) -> Options {
 
 fn failed(error: anyhow::Error) -> Fault {
     Fault::Failed(format!("{error:#}"))
+}
+
+/// The actor as the audit chain knows it.
+fn auditor(actor: &Actor) -> audit::Actor {
+    // No token can have such a name.
+    match actor.name.strip_prefix("uid ").and_then(|uid| uid.parse().ok()) {
+        Some(uid) => audit::Actor::User(uid),
+        None => audit::Actor::Token(actor.name.clone()),
+    }
 }
 
 impl Governing {
@@ -242,6 +254,11 @@ impl Host for Governing {
 
     fn noted(&self, actor: &Actor, what: &str) {
         tracing::info!("{} ({}): {what}", actor.name, actor.role);
+        let who = auditor(actor);
+        let kind = if matches!(what, "login" | "logout") { Kind::Login } else { Kind::Change };
+        // A file's or program's name can tell of a person.
+        let entry = Entry::new(kind).with("role", actor.role.as_str()).by(&who);
+        self.daemon.tell(entry.about(who.subject(), serde_json::json!({ "what": what })));
     }
 
     fn live_sessions(&self) -> Result<Option<Vec<SessionRow>>, Fault> {
@@ -273,7 +290,7 @@ impl Host for Governing {
 
     fn reload(&self, actor: &Actor, what: &str) -> Result<(), Fault> {
         self.noted(actor, what);
-        self.daemon.reload().map_err(|error| Fault::Conflict(format!("{error:#}")))
+        self.daemon.reload(&auditor(actor)).map_err(|error| Fault::Conflict(format!("{error:#}")))
     }
 
     fn verdicts(&self) -> Result<Verdicts, Fault> {

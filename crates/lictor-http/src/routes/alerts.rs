@@ -5,8 +5,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
+use lictor_api::alert::{Alert, AlertChange, AlertFilter, AlertState, NewSilence, Silence};
 use lictor_api::event::Severity;
-use lictor_api::view::{Alert, AlertChange, AlertQuery, AlertState, NewSilence, Page, Silence};
+use lictor_api::view::Page;
 
 use super::{App, Refusal};
 use crate::access::{Operator, Viewer};
@@ -15,14 +16,19 @@ use crate::params::{Body, Name, Params};
 
 /// Alerts, those seen last first
 #[utoipa::path(get, path = "/api/v1/alerts", tag = "alerts",
-    params(("state" = Option<Vec<AlertState>>, Query), ("severity" = Option<Vec<Severity>>, Query),
+    params(("state" = Option<Vec<AlertState>>, Query), ("severity" = Option<Severity>, Query, description = "At least so severe"), ("session" = Option<String>, Query),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query)),
     responses((status = 200, body = Page<Alert>), Refusal))]
 pub(super) async fn list(State(app): State<App>, _: Viewer, mut params: Params) -> Result<Json<Page<Alert>>, ApiError> {
     let window = params.window()?;
-    let query = AlertQuery { state: params.words("state")?, severity: params.words("severity")? };
+    let filter = AlertFilter {
+        states: params.words("state")?,
+        severity: params.word("severity")?,
+        session: params.one("session")?,
+        limit: None,
+    };
     params.done()?;
-    app.json(move |backend| backend.alerts(&query, &window)).await
+    app.json(move |backend| backend.alerts(&filter, &window)).await
 }
 
 /// Change an alert's state or note
@@ -62,7 +68,7 @@ pub(super) async fn silence(
     if silence.until.parse::<Timestamp>().is_err() {
         return Err(ApiError::invalid("`until` is a time such as 2026-01-02T03:04:05Z"));
     }
-    app.json(move |backend| backend.add_silence(&actor, &silence)).await.map(|json| (StatusCode::CREATED, json))
+    app.json(move |backend| backend.add_silence(&actor, silence)).await.map(|json| (StatusCode::CREATED, json))
 }
 
 /// End a silence

@@ -2,25 +2,29 @@
 //! What the HTTP interface shows and changes, put together from its three sources: recorded events ([`Events`]), the
 //! texts of policy and rules (`texts`), and whatever a running daemon adds ([`Host`]).
 
+mod kept;
 mod recording;
 mod texts;
 mod views;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use lictor_api::alert::{Alert, AlertChange, AlertFilter, NewSilence, Silence};
 use lictor_api::control::{Status, Verdicts};
 use lictor_api::event::Event;
 use lictor_api::explain::explain;
 use lictor_api::query::{EventQuery, Order};
 use lictor_api::view::{
-    Actor, Component, Done, DryRun, DryRunResult, Investigation, Overview, Page, PolicyDiff, PolicyView, Problems,
-    Profile, RuleDetail, RuleRow, RuleState, SessionDetail, SessionRow, TextFile, VerdictAction, Window,
+    Actor, AuditQuery, AuditReport, Component, Done, DryRun, DryRunResult, Investigation, Overview, Page, PolicyDiff,
+    PolicyView, Problems, Profile, RuleDetail, RuleRow, RuleState, SessionDetail, SessionRow, TextFile, VerdictAction,
+    Window,
 };
 use lictor_http::{Backend, Fault, Measure};
 use lictor_judge::counters::RuleCounts;
+use lictor_sinks::Dispatcher;
 
 pub use recording::Recording;
 
@@ -79,13 +83,29 @@ pub struct Desk {
     events: Arc<dyn Events>,
     host: Arc<dyn Host>,
     texts: texts::Texts,
+    alerts: Option<Arc<Dispatcher>>,
+    audit: Option<PathBuf>,
 }
 
 impl Desk {
     /// `policy`: the policy file, which need not exist; `rules`: the directory of rules.
     #[must_use]
     pub fn new(events: Arc<dyn Events>, host: Arc<dyn Host>, policy: PathBuf, rules: PathBuf) -> Desk {
-        Desk { events, host, texts: texts::Texts::new(policy, rules) }
+        Desk { events, host, texts: texts::Texts::new(policy, rules), alerts: None, audit: None }
+    }
+
+    /// With alerts, where there are any, and with the audit chain in a folder.
+    #[must_use]
+    pub fn keeping(self, alerts: Option<Arc<Dispatcher>>, audit: Option<PathBuf>) -> Desk {
+        Desk { alerts, audit, ..self }
+    }
+
+    fn dispatcher(&self) -> Result<&Dispatcher, Fault> {
+        self.alerts.as_deref().ok_or_else(|| Fault::Unsupported("this daemon keeps no alerts".into()))
+    }
+
+    fn chain(&self) -> Result<&Path, Fault> {
+        self.audit.as_deref().ok_or_else(|| Fault::Unsupported("this daemon keeps no audit chain".into()))
     }
 
     /// Up to `limit` wanted events, newest first, and whether there are more.
@@ -181,7 +201,8 @@ impl Backend for Desk {
 
     fn overview(&self, since: Timestamp) -> Result<Overview, Fault> {
         let sessions = self.all_sessions()?.iter().filter(|row| row.ended.is_none()).count() as u64;
-        Ok(Overview { sessions, ..self.events.overview(since)? })
+        let alerts_open = self.alerts.as_ref().map(|alerts| alerts.open_by_severity().iter().sum());
+        Ok(Overview { sessions, alerts_open, ..self.events.overview(since)? })
     }
 
     fn sessions(&self, window: &Window) -> Result<Page<SessionRow>, Fault> {
@@ -231,6 +252,40 @@ impl Backend for Desk {
             explanation: explain(event.clone()),
             event,
         })
+    }
+
+    fn alerts(&self, filter: &AlertFilter, window: &Window) -> Result<Page<Alert>, Fault> {
+        part(self.dispatcher()?.alerts(filter), window)
+    }
+
+    fn change_alert(&self, actor: &Actor, id: &str, change: &AlertChange) -> Result<Alert, Fault> {
+        let alert = self.dispatcher()?.change(id, change, &actor.name).map_err(kept::refused)?;
+        self.host.noted(actor, &format!("alert {} is {}", alert.id, alert.state));
+        Ok(alert)
+    }
+
+    fn silences(&self, window: &Window) -> Result<Page<Silence>, Fault> {
+        part(self.dispatcher()?.silences(), window)
+    }
+
+    fn add_silence(&self, actor: &Actor, silence: NewSilence) -> Result<Silence, Fault> {
+        let silence = self.dispatcher()?.silence(silence, &actor.name).map_err(kept::refused)?;
+        self.host.noted(actor, &format!("silence {} until {}", silence.id, silence.until));
+        Ok(silence)
+    }
+
+    fn remove_silence(&self, actor: &Actor, id: &str) -> Result<(), Fault> {
+        self.dispatcher()?.unsilence(id).map_err(kept::refused)?;
+        self.host.noted(actor, &format!("silence {id} is ended"));
+        Ok(())
+    }
+
+    fn audit(&self, query: &AuditQuery, window: &Window) -> Result<Page<serde_json::Value>, Fault> {
+        kept::entries(self.chain()?, query, window)
+    }
+
+    fn verify_audit(&self) -> Result<AuditReport, Fault> {
+        kept::check(self.chain()?)
     }
 
     fn rules(&self, window: &Window) -> Result<Page<RuleRow>, Fault> {

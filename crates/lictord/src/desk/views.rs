@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
+use lictor_api::alert::ChainLink;
 use lictor_api::control::Mode;
 use lictor_api::event::{Action, Event, Kind, ProcessOp, Tier, Verdict};
 use lictor_api::view::{
-    ChainLink, Evidence, Overview, ProcessNode, ProcessState, SessionRow, TimelineBucket, TopDenial, Touched,
-    TouchedAddress, TouchedFile, TouchedProgram, VerdictBucket,
+    Evidence, Overview, ProcessNode, ProcessState, SessionRow, TimelineBucket, TopDenial, Touched, TouchedAddress,
+    TouchedFile, TouchedProgram, VerdictBucket,
 };
 use lictor_judge::counters::RuleCounts;
 
