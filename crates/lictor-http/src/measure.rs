@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lictor_api::event::{Event, Kind};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -85,15 +85,17 @@ impl Collector for Told {
                 MeasureKind::Gauge => MetricType::Gauge,
             };
             let mut metric = encoder.encode_descriptor(measure.name, measure.help, None, kind)?;
-            for (labels, value) in &measure.samples {
-                let encode = |encoder| match measure.kind {
-                    MeasureKind::Counter => ConstCounter::new(*value).encode(encoder),
-                    MeasureKind::Gauge => ConstGauge::new(*value).encode(encoder),
-                };
-                if labels.is_empty() {
-                    encode(metric.encode_family(&[] as &[(&str, &str); 0])?)?;
-                } else {
-                    encode(metric.encode_family(labels)?)?;
+            let encode = |encoder: MetricEncoder<'_>, value: f64| match measure.kind {
+                MeasureKind::Counter => ConstCounter::new(value).encode(encoder),
+                MeasureKind::Gauge => ConstGauge::new(value).encode(encoder),
+            };
+            match measure.samples.as_slice() {
+                // A family without labels would be written with empty braces.
+                [(labels, value)] if labels.is_empty() => encode(metric, *value)?,
+                samples => {
+                    for (labels, value) in samples {
+                        encode(metric.encode_family(labels)?, *value)?;
+                    }
                 }
             }
         }
@@ -146,7 +148,7 @@ mod tests {
             "lictor_events_total{kind=\"file\",action=\"deny\"} 2",
             "lictor_events_lost_total{reason=\"a \\\"full\\\" ring\"} 7",
             "lictor_tier_latency_seconds_count{tier=\"policy\"} 2",
-            "lictor_tier_latency_seconds_bucket{le=\"1e-5\",tier=\"policy\"} 0",
+            "lictor_tier_latency_seconds_bucket{le=\"0.00001\",tier=\"policy\"} 0",
             "lictor_sessions 3.0",
             "lictor_rule_hits_total{rule=\"b\"} 5.0",
             "# EOF",

@@ -87,10 +87,12 @@ pub(super) async fn stream(
             .retry_after(30)
     };
     let place = Arc::clone(&app.streams).try_acquire_owned().map_err(full)?;
+    // Before the handshake is answered: whatever happens after it is told.
+    let events = app.live.subscribe();
     Ok(upgrade
         .max_message_size(MESSAGE)
         .max_frame_size(MESSAGE)
-        .on_upgrade(move |socket| async move { Listener::new(app, socket, query, place).run(resume).await }))
+        .on_upgrade(move |socket| async move { Listener::new(app, socket, events, query, place).run(resume).await }))
 }
 
 struct Listener {
@@ -114,9 +116,13 @@ impl From<axum::Error> for Gone {
 }
 
 impl Listener {
-    fn new(app: App, socket: WebSocket, query: EventQuery, place: OwnedSemaphorePermit) -> Self {
-        // Before anything is read from the record: nothing between the two is missed.
-        let events = app.live.subscribe();
+    fn new(
+        app: App,
+        socket: WebSocket,
+        events: Receiver<Arc<Shown>>,
+        query: EventQuery,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
         Self { app, socket, events, query, paused: false, sent: std::collections::HashSet::new(), _place: place }
     }
 

@@ -438,7 +438,7 @@ mod tests {
     fn a_segment_that_somebody_removed_costs_only_itself() {
         let dir = tempfile::tempdir().unwrap();
         let mut spill = Spill::open(dir.path(), 1 << 20).unwrap();
-        assert_eq!(spill.append(&queued(0..3000)).0, 3000);
+        assert_eq!(spill.append(&queued(0..5000)).0, 5000);
         let counts: Vec<u64> = spill.segments.iter().map(|segment| segment.records).collect();
         assert!(counts.len() >= 3);
         for at in [0, 1] {
@@ -446,7 +446,7 @@ mod tests {
         }
         let rest = drain(&mut spill, 100);
         let first = usize::try_from(counts[0] + counts[1]).unwrap();
-        assert_eq!(ids(&rest), (first..3000).map(|n| n.to_string()).collect::<Vec<_>>().join(" "));
+        assert_eq!(ids(&rest), (first..5000).map(|n| n.to_string()).collect::<Vec<_>>().join(" "));
         assert_eq!((spill.damaged(), spill.records()), (first as u64, 0));
     }
 
