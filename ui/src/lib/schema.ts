@@ -6,6 +6,7 @@ export interface Schema {
   $ref?: string;
   $defs?: Record<string, Schema>;
   anyOf?: Schema[];
+  oneOf?: { const?: unknown; description?: string }[];
   type?: string | string[];
   properties?: Record<string, Schema>;
   patternProperties?: Record<string, Schema>;
@@ -70,8 +71,13 @@ export function schemaAt(root: Schema, path: readonly string[]): Schema | undefi
   return here;
 }
 
-const values = (schema: Schema | undefined): Suggestion[] =>
-  (schema?.enum ?? []).map((value) => ({ text: String(value), detail: "", kind: "value" }));
+function values(schema: Schema | undefined): Suggestion[] {
+  const plain = (schema?.enum ?? []).map((value) => ({ value, detail: "" }));
+  const described = (schema?.oneOf ?? []).map((one) => ({ value: one.const, detail: one.description ?? "" }));
+  return [...plain, ...described]
+    .filter(({ value }) => value !== undefined)
+    .map(({ value, detail }) => ({ text: String(value), detail, kind: "value" }));
+}
 
 /** What could follow at `offset`, and from where on it would replace what is typed. */
 export function suggest(
@@ -84,6 +90,8 @@ export function suggest(
   const lines = before.split("\n");
   const at = lines.length - 1;
   const line = lines[at] ?? "";
+  const block = inBlock(lines, at, offset, fields);
+  if (block) return block;
   const key = /^(\s*(?:- +)*)([\w.-]*)$/.exec(line);
   if (key) {
     const column = (key[1] ?? "").length;
@@ -98,7 +106,7 @@ export function suggest(
     return { from: offset - (key[2] ?? "").length, options: [...keys, ...values(here)] };
   }
   const value = /^(\s*(?:- +)*)([\w.-]+):\s+(.*)$/.exec(line);
-  if (!value) return inBlock(lines, at, offset, fields);
+  if (!value) return undefined;
   const [, indent = "", name = "", written = ""] = value;
   if (name === "condition") return field(written, offset, fields);
   const path = [...pathAt(lines, at, indent.length), name];
