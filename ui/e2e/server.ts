@@ -62,20 +62,23 @@ export async function startServer(extra: string[] = [], recordings = RECORDINGS)
     ...extra,
   ];
   let child = await launch(args, `http://${listen}`);
-  const end = () => ended(child);
-  return {
+  // A server makes a new one at each start.
+  const token = () => readFileSync(join(state, "http.token"), "utf8").trim();
+  const server: Server = {
     url: `http://${listen}`,
-    token: readFileSync(join(state, "http.token"), "utf8").trim(),
+    token: token(),
     state,
     stop: async () => {
-      await end();
+      await ended(child);
       rmSync(state, { recursive: true, force: true });
     },
     restart: async () => {
-      await end();
+      await ended(child);
       child = await launch(args, `http://${listen}`);
+      server.token = token();
     },
   };
+  return server;
 }
 
 async function launch(args: string[], url: string): Promise<ChildProcess> {

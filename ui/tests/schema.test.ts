@@ -45,9 +45,7 @@ describe("what could be written here", () => {
 
   test("fields of a condition, in one line and in several", () => {
     expect(at(rules, "rules:\n  - id: x\n    condition: process.cm|")).toContain("process.cmdline");
-    expect(at(rules, "rules:\n  - id: x\n    condition: |-\n".replace("|", ">") + "      file.pa|")).toContain(
-      "file.path",
-    );
+    expect(at(rules, "rules:\n  - id: x\n    condition: >-\n      file.pa|")).toContain("file.path");
     expect(fields.length).toBeGreaterThan(30);
   });
 
