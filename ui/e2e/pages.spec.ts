@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every page, wide and narrow, light and dark: it comes up, fits, says nothing to other hosts, and is accessible.
+import { readdirSync, readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { expect, expectAccessible, settled, test } from "./fixtures";
 
 const PAGES = {
@@ -83,4 +85,11 @@ test("the first paint comes within a second, and the whole program is under 400 
     .info()
     .annotations.push({ type: "first paint", description: `${Math.round(paint)} ms, ${Math.round(bytes / 1000)} kB` });
   expect(paint).toBeLessThan(1000);
+  const dist = new URL("../dist/", import.meta.url);
+  const files = readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((name) =>
+    /\.(js|css|html|svg)$/.test(name),
+  );
+  const packed = files.reduce((sum, name) => sum + gzipSync(readFileSync(new URL(name, dist))).length, 0);
+  test.info().annotations.push({ type: "whole program", description: `${Math.round(packed / 1000)} kB` });
+  expect(packed).toBeLessThan(400_000);
 });

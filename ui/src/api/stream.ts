@@ -7,7 +7,7 @@ export type StreamState = "connecting" | "open" | "lost" | "closed";
 
 export interface StreamHandlers {
   event: (event: Event) => void;
-  /** Events that the server could not deliver to this page. */
+  /** Events that the server could not deliver to this page; 0 when nobody knows how many. */
   lost: (count: number, reason: string) => void;
   state: (state: StreamState, retryInMs?: number) => void;
 }
@@ -94,6 +94,8 @@ export class EventStream {
       this.handlers.event(message.event);
     } else if (message.type === "lost") {
       this.handlers.lost(message.count, message.reason);
+    } else if (message.type === "error") {
+      this.handlers.lost(0, message.message);
     }
   }
 

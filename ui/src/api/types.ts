@@ -321,4 +321,5 @@ export interface Me {
 export type StreamMessage =
   | { type: "event"; event: Event }
   | { type: "lost"; count: number; reason: string }
+  | { type: "error"; message: string }
   | { type: "ping" };
