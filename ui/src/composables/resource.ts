@@ -12,12 +12,13 @@ export interface Resource<T> {
 }
 
 /**
- * Something loaded from the server: now, when `on` changes, and every `everyMs` while the page is visible. What was shown
+ * Something loaded from the server: now, when `on` changes, and every `everyMs` while the page is visible
+ * and `while` says so. What was shown
  * stays while it is loaded again, and when that fails; an older answer never replaces a newer one.
  */
 export function useResource<T>(
   load: (signal: AbortSignal) => Promise<T>,
-  options: { everyMs?: number; on?: () => unknown; keep?: boolean } = {},
+  options: { everyMs?: number; while?: () => boolean; on?: () => unknown; keep?: boolean } = {},
 ): Resource<T> {
   const data = shallowRef<T>();
   const error = shallowRef<ApiError>();
@@ -51,7 +52,7 @@ export function useResource<T>(
   }
   if (options.everyMs) {
     const timer = setInterval(() => {
-      if (!document.hidden && !loading.value) void reload();
+      if (!document.hidden && !loading.value && (options.while?.() ?? true)) void reload();
     }, options.everyMs);
     onScopeDispose(() => clearInterval(timer));
   }
