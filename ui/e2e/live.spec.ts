@@ -76,7 +76,14 @@ test("a hundred thousand rows stay fluid while more come", async ({ page }) => {
 
     const list = page.getByRole("listbox", { name: /events, newest first/ });
     expect(await page.getByRole("option").count(), "only what is seen exists").toBeLessThan(120);
-    const frames = await list.evaluate(async (element) => {
+    // What the page itself needs is measured in the processor time of its main thread: how long a frame takes on the
+    // clock also tells what else the machine does.
+    const session = await page.context().newCDPSession(page);
+    await session.send("Performance.enable", { timeDomain: "threadTicks" });
+    const busy = async () =>
+      (await session.send("Performance.getMetrics")).metrics.find((one) => one.name === "TaskDuration")?.value ?? 0;
+    const before = await busy();
+    const wall = await list.evaluate(async (element) => {
       const times: number[] = [];
       let last = performance.now();
       for (let at = 0; at < 90; at += 1) {
@@ -86,16 +93,12 @@ test("a hundred thousand rows stay fluid while more come", async ({ page }) => {
         times.push(now - last);
         last = now;
       }
-      times.sort((a, b) => a - b);
-      return { median: times[45] ?? 0, p95: times[85] ?? 0 };
+      return times.sort((a, b) => a - b)[45] ?? 0;
     });
-    test.info().annotations.push({
-      type: "frames",
-      description: `median ${frames.median.toFixed(1)} ms, 95 % within ${frames.p95.toFixed(1)} ms`,
-    });
-    // Two shared cores without a GPU draw the page, run the server and the test itself.
-    expect(frames.median).toBeLessThan(50);
-    expect(frames.p95).toBeLessThan(200);
+    const perFrame = ((await busy()) - before) * (1000 / 90);
+    const words = `${perFrame.toFixed(1)} ms of processor time, ${wall.toFixed(1)} ms on the clock (median)`;
+    process.stdout.write(`      a frame of a jump in 100,000 rows, 4,000 more a second: ${words}\n`);
+    expect(perFrame).toBeLessThan(33);
     await page.keyboard.press("End");
     const memory = await page.evaluate(
       () => (performance as unknown as { memory?: { usedJSHeapSize: number } }).memory?.usedJSHeapSize ?? 0,

@@ -62,7 +62,7 @@ test("alerts are worked through with the keyboard alone", async ({ entered: page
   await expect(page.locator(".alert").first()).toContainText("a shell <b>talks</b>\\x1b[31m");
   await page.keyboard.press("j");
   await expect(page.locator(".alert.selected")).toContainText("a shell");
-  await expect(page.locator(".side")).toContainText("/tmp/\\u{202e}evil");
+  await expect(page.locator(".panes .side")).toContainText("/tmp/\\u{202e}evil");
   await expectAccessible(page);
 
   await page.keyboard.press("a");
