@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // An event in words. The same answers as `Event::object` and `Event::operation` in lictor-api.
-import type { Action, Event, ProcessRef, Verdict } from "../api/types";
+import type { Action, Event, Verdict } from "../api/types";
 
 /** Whether the action was refused, or would have been in a session that only monitors. */
 export function isDenied(event: Event): boolean {
@@ -62,11 +62,6 @@ export function endpoint(network: NonNullable<Event["network"]>): string {
   if (!domain && port !== undefined && out.includes(":")) out = `[${out}]`;
   if (port === undefined) return out;
   return `${out}:${port}${protocol && protocol !== "tcp" ? `/${protocol}` : ""}`;
-}
-
-/** The exact command line where arguments are known; otherwise the program. */
-export function command(process: ProcessRef | undefined): string {
-  return process?.cmdline ?? process?.args?.join(" ") ?? process?.exe ?? "";
 }
 
 export const OUTCOME_WORDS: Record<Outcome, string> = {
