@@ -15,7 +15,7 @@ VM := tests/vm/lictor-vm
 CHECK := tests/vm/check
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build release test test-unit test-static test-guest test-too-old test-host test-llm test-sinks test-http demo bench fuzz model classifier install uninstall clean-cache
+.PHONY: help deps rust build release test test-unit test-static test-guest test-too-old test-host test-llm test-sinks test-http test-ui ui ui-shots demo bench fuzz model classifier install uninstall clean-cache
 
 help: ## this list
 	@echo 'usage: make TARGET'
@@ -35,7 +35,8 @@ rust:
 build: deps ## build the programs (development profile)
 	cargo build --workspace
 
-release: deps ## build the programs as they are installed
+release: deps ## build the programs as they are installed, with the web pages where Node.js is there
+	ui/run build --if-node
 	cargo build --workspace --release
 
 test: deps ## every check: static, unit tests, the suite in guests on all kernels
@@ -65,6 +66,15 @@ test-llm: deps ## a real, small language model judges a dozen executions (fetche
 
 test-sinks: deps ## what the sinks send, read by the published OCSF schema and by OTLP's own definitions
 	@tests/sinks/run
+
+ui: ## build the web pages into ui/dist
+	@ui/run build
+
+test-ui: deps ## the web pages: types, lints, unit tests, and in Chromium against a real server
+	@$(CHECK) ui
+
+ui-shots: ## a picture of each page: make ui-shots DIR=FOLDER
+	@ui/run shots '$(DIR)'
 
 demo: build ## a coding session at work, and under attack
 	@LICTOR_BIN_DIR=$(CARGO_TARGET_DIR)/debug demo/run

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every page, wide and narrow, light and dark: it comes up, fits, says nothing to other hosts, and is accessible.
+import { readdirSync, readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { expect, expectAccessible, settled, test } from "./fixtures";
+
+const PAGES = {
+  overview: "/",
+  live: "/live",
+  sessions: "/sessions",
+  "a session": "/sessions/s-e5031ce0",
+  "a session of hostile names": "/sessions/s-hostile0",
+  alerts: "/alerts",
+  search: "/investigate?q=denied",
+  "an event": "/investigate/01M7YVXH0ST11E000000000003",
+  rules: "/rules",
+  "a rule": "/rules/rule?id=shell-reverse-dev-tcp",
+  "rules files": "/rules/files?file=shells.yaml",
+  policies: "/policies",
+  verdicts: "/verdicts",
+  audit: "/audit",
+  settings: "/settings",
+  "a page that is not there": "/nothing",
+};
+
+for (const [size, viewport] of Object.entries({
+  wide: { width: 1280, height: 860 },
+  narrow: { width: 390, height: 844 },
+})) {
+  for (const colorScheme of ["light", "dark"] as const) {
+    test.describe(`${size}, ${colorScheme}`, () => {
+      test.use({ viewport, colorScheme });
+      for (const [name, path] of Object.entries(PAGES)) {
+        test(name, async ({ entered: page }) => {
+          await page.goto(path);
+          await settled(page);
+          const sizes = await page.evaluate(() => {
+            const main = document.querySelector("main");
+            return [
+              document.documentElement.scrollWidth - innerWidth,
+              (main?.scrollWidth ?? 0) - (main?.clientWidth ?? 0),
+            ];
+          });
+          expect(sizes, "nothing sticks out at the side").toEqual([0, 0]);
+          await expectAccessible(page);
+        });
+      }
+      test("log in", async ({ page, trouble }) => {
+        void trouble;
+        await page.goto("/login");
+        await settled(page);
+        await expectAccessible(page);
+      });
+    });
+  }
+}
+
+test("dialogs are accessible", async ({ entered: page }) => {
+  await page.goto("/");
+  await settled(page);
+  await page.keyboard.press("?");
+  await expect(page.getByRole("dialog", { name: "Keyboard shortcuts" })).toBeVisible();
+  await expectAccessible(page);
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("dialog")).toHaveCount(0);
+  await page.goto("/verdicts");
+  await page.getByRole("button", { name: "Set a verdict" }).click();
+  await expect(page.getByRole("dialog", { name: "Set a verdict" })).toBeVisible();
+  await expectAccessible(page);
+});
+
+test("the first paint comes within a second, and the whole program is under 400 kB", async ({ entered: page }) => {
+  let bytes = 0;
+  const session = await page.context().newCDPSession(page);
+  await session.send("Network.enable");
+  session.on("Network.loadingFinished", ({ encodedDataLength }) => {
+    bytes += encodedDataLength;
+  });
+  await page.goto("/");
+  await settled(page);
+  const paint = await page.evaluate(
+    () => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? Number.POSITIVE_INFINITY,
+  );
+  test
+    .info()
+    .annotations.push({ type: "first paint", description: `${Math.round(paint)} ms, ${Math.round(bytes / 1000)} kB` });
+  expect(paint).toBeLessThan(1000);
+  const dist = new URL("../dist/", import.meta.url);
+  const files = readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((name) =>
+    /\.(js|css|html|svg)$/.test(name),
+  );
+  const packed = files.reduce((sum, name) => sum + gzipSync(readFileSync(new URL(name, dist))).length, 0);
+  test.info().annotations.push({ type: "whole program", description: `${Math.round(packed / 1000)} kB` });
+  expect(packed).toBeLessThan(400_000);
+});
