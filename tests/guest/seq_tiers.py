@@ -60,7 +60,8 @@ def said(path, word):
 def tiers(suite):
     events, out, go = suite.work / "judge-tiers.jsonl", suite.work / "judge-tiers.out", suite.ground.names["tmp"] + "/judge-tiers.go"
     os.mkfifo(go)
-    file = suite.work / "judge-tiers.sh"
+    # Not in a folder of temporary files: a shell that executes what lies there is what the classifier is there for.
+    file = pathlib.Path(suite.ground.names["ws"], "judge-tiers.sh")
     file.write_text(script(go))
     wanted = [[str(number), str(code)] for number, (_, code, _) in enumerate(EXECUTIONS)]
     with language_model() as model, only_rules(suite, {"tiers.yaml": RULES}, "tiers-word"):

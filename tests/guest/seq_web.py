@@ -15,7 +15,7 @@ SOCKET, TOKEN = "/run/lictor/http.sock", "/run/lictor/http.token"
 
 # Tries every way in that a program has, and prints one line for each: its name, and an error's number or 0.
 WAYS = r"""
-import ctypes, errno, os, socket, sys
+import ctypes, os, select, socket, sys
 port, path = int(sys.argv[1]), sys.argv[2]
 def way(name, act):
     try:
@@ -37,7 +37,14 @@ def fast_open(family, host):
     def act():
         with socket.socket(family, socket.SOCK_STREAM) as sock:
             sock.settimeout(10)
-            sock.sendto(b"GET / HTTP/1.1\r\n\r\n", socket.MSG_FASTOPEN, (host, port))
+            try:
+                sock.sendto(b"GET / HTTP/1.1\r\n\r\n", socket.MSG_FASTOPEN, (host, port))
+            except BlockingIOError:
+                # Without a cookie from earlier it is an ordinary handshake, which is on its way.
+                select.select([], [sock], [], 10)
+                error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if error:
+                    raise OSError(error, "fast open")
     return act
 def disconnected(sock):
     # From nowhere to here: a socket that was told to forget its peer.

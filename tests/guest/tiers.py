@@ -58,7 +58,7 @@ def only_rules(suite, files, known):
     try:
         yield
     finally:
-        nothing = '{version: 1, rules: [{id: nothing, description: nothing, state: draft, severity: info, kinds: [exec], condition: "false", action: alert}]}'
+        nothing = '{version: 1, rules: [{id: nothing-else, description: nothing, state: draft, severity: info, kinds: [exec], condition: "false", action: alert}]}'
         shutil.rmtree(folder)
         _fill(folder, {"nothing.yaml": nothing} if not any(aside.iterdir()) else {path.name: path.read_text() for path in aside.iterdir()})
         shutil.rmtree(aside)

@@ -19,10 +19,11 @@ const alert = (id: string, title: string, more: Partial<Alert> = {}): Alert => (
   session: "s-2b639a9a",
   agent: "judged",
   rule: "shell-reverse-dev-tcp",
-  example_event: "01M7YVXH0ST11E000000000003",
+  announced: true,
+  example_event: { id: "01M7YVXH0ST11E000000000003", time: hour(2), kind: "exec", process: {} },
   chain: [
-    { pid: 1, exe: "/usr/bin/bash" },
     { pid: 2, exe: "/tmp/\u202eevil" },
+    { pid: 1, exe: "/usr/bin/bash" },
   ],
   source: "rule",
   ...more,
@@ -139,11 +140,25 @@ test("a damaged chain is told in words, with its place", async ({ entered: page 
     ok: false,
     entries: 900,
     head: "ab".repeat(32),
-    checkpoints: [],
-    problems: [{ line: 14, entry: 13, kind: "edit", message: "its hash differs" }],
+    checkpoints: 2,
+    problems: [{ file: "audit-1.jsonl", line: 14, entry: 13, kind: "changed", message: "its hash differs" }],
+    notes: ["no key was given"],
   };
   await page.route("**/api/v1/audit?*", (route) =>
-    route.fulfill({ json: { items: [{ seq: 900, time: hour(1), kind: "login", by: "ann", prev: "ab" }], next: null } }),
+    route.fulfill({
+      json: {
+        items: [
+          {
+            n: 900,
+            time: hour(1),
+            kind: "login",
+            data: { role: "viewer" },
+            personal: [{ id: "00ff", subject: "token:ann", state: "open", text: { who: { token: "ann" } } }],
+          },
+        ],
+        next: null,
+      },
+    }),
   );
   await page.route("**/api/v1/audit/verify", (route) => route.fulfill({ json: report }));
   await page.goto("/audit");
@@ -151,7 +166,7 @@ test("a damaged chain is told in words, with its place", async ({ entered: page 
   await expect(page.getByRole("row").filter({ hasText: "login" })).toContainText("ann");
   await page.getByRole("button", { name: "Verify the chain" }).click();
   await expect(page.getByText("The chain is damaged.")).toBeVisible();
-  await expect(page.getByText("Line 14, entry 13:")).toBeVisible();
+  await expect(page.getByText("audit-1.jsonl, line 14, entry 13:")).toBeVisible();
   await expectAccessible(page);
   report.ok = true;
   report.problems = [];

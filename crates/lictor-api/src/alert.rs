@@ -18,6 +18,7 @@ pub struct Alert {
     pub severity: Severity,
     /// ATT&CK techniques, `T1059.004`.
     #[serde(default)]
+    #[schema(required = true)]
     pub techniques: Vec<String>,
     /// The other labels of the rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -49,6 +50,7 @@ pub struct Alert {
     pub example_event: Option<Box<Event>>,
     /// The acting process and its ancestors, nearest first.
     #[serde(default)]
+    #[schema(required = true)]
     pub chain: Vec<ChainLink>,
     /// The id of the closed alert with the same key.
     #[serde(default, skip_serializing_if = "Option::is_none")]

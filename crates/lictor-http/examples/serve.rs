@@ -19,6 +19,8 @@ use lictor_api::settings::Settings;
 use lictor_api::view::{Actor, Component, Done, HealthState, SessionRow, VerdictAction};
 use lictor_http::{Fault, Live, Measure, Options, Tcp, UnixSocket};
 use lictor_judge::counters::RuleCounts;
+use lictor_sinks::Dispatcher;
+use lictor_sinks::format::Host as Named;
 use lictord::desk::{Desk, Host, Recording};
 
 #[derive(Parser)]
@@ -198,7 +200,13 @@ fn main() -> Result<()> {
         started: Timestamp::now(),
         settings: settings.clone(),
     };
-    let desk = Desk::new(Arc::clone(&recording) as _, Arc::new(host), settings.policy, settings.rules);
+    let name = Named { name: "recording".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let dispatcher = Arc::new(Dispatcher::start(&settings.sinks, &settings.state, name)?);
+    for event in &events {
+        dispatcher.offer(&Arc::new(event.clone()));
+    }
+    let desk = Desk::new(Arc::clone(&recording) as _, Arc::new(host), settings.policy, settings.rules)
+        .keeping(Some(dispatcher), None);
     let token = args.state.join("http.token");
     let mut options = Options {
         unix: Some(UnixSocket { path: args.state.join("http.sock"), group: "lictor".into() }),

@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::alerts::file::{self, FileError};
 use crate::alerts::{Alerts, Change, Refused};
+use crate::forget::{self, Whose};
 use crate::format::Host;
 use crate::metrics::Metrics;
 use crate::sinks::{Record, Sink};
@@ -199,6 +200,16 @@ impl Dispatcher {
     pub fn unsilence(&self, id: &str) -> Result<(), ChangeError> {
         lock(&self.shared.alerts).unsilence(id)?;
         Ok(self.shared.save()?)
+    }
+
+    /// Erases alerts, and records that wait on disk; gives how many went.
+    ///
+    /// # Errors
+    /// A file cannot be read or written; what was erased by then is gone.
+    pub fn forget(&self, whose: &Whose<'_>) -> Result<u64, FileError> {
+        let gone = lock(&self.shared.alerts).forget(|alert| whose.alert(alert));
+        self.shared.save()?;
+        Ok(gone + forget::waiting(&self.shared.state, whose)?)
     }
 
     /// How each sink does.

@@ -9,6 +9,7 @@
 
 pub mod alerts;
 mod dispatcher;
+pub mod forget;
 pub mod format;
 mod metrics;
 pub mod sinks;

@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use lictor_api::control::{Erased, StartSession, Started};
 use lictor_api::settings::Settings;
+use lictor_sinks::alerts::file::FileError;
+use lictor_sinks::forget::{self, Whose};
 use lictor_store::audit::{self, Actor, Audit, Copies, Entry, EventFiles, Kind, Options, Person, Request, Subject};
 use serde_json::json;
 
@@ -70,7 +72,7 @@ impl Daemon {
 
     fn resume_erasures(&self) {
         let Some(audit) = &self.audit else { return };
-        match audit.resume(&[&RecordedEvents(self)]) {
+        match audit.resume(&[&RecordedEvents(self), &Told(self)]) {
             Ok(done) if !done.is_empty() => {
                 tracing::info!("{} erasures that were interrupted are finished", done.len())
             }
@@ -119,7 +121,7 @@ impl Daemon {
     }
 
     pub(crate) fn audit_erase(&self, subject: String, by_name: bool, by: Actor) -> Result<Erased> {
-        Ok(self.chain()?.erase(&Request { subject, by_name, by }, &[&RecordedEvents(self)])?)
+        Ok(self.chain()?.erase(&Request { subject, by_name, by }, &[&RecordedEvents(self), &Told(self)])?)
     }
 
     /// Why the chain is not what it should be, for the status. It stops no session: a full disk opens and closes nothing.
@@ -157,6 +159,27 @@ impl Copies for RecordedEvents<'_> {
     }
 }
 
+/// Alerts, and what sinks have not sent yet.
+struct Told<'a>(&'a Daemon);
+
+const TOLD: &str = "alerts and sinks";
+
+impl Copies for Told<'_> {
+    fn name(&self) -> &str {
+        TOLD
+    }
+
+    fn erase(&self, person: &Person) -> Result<u64, String> {
+        let Some(dispatcher) = &self.0.dispatcher else { return Ok(0) };
+        with_whose(person, |whose| dispatcher.forget(whose))
+    }
+}
+
+fn with_whose(person: &Person, act: impl FnOnce(&Whose<'_>) -> Result<u64, FileError>) -> Result<u64, String> {
+    let whose = Whose { event: &|event| person.is_told_of_by(event), text: &|text| person.is_named_in(text) };
+    act(&whose).map_err(|error| error.to_string())
+}
+
 /// Erasure where no daemon runs.
 pub fn erase_stopped(settings: &Settings, request: &Request) -> Result<Erased> {
     struct Stopped<'a>(&'a Settings);
@@ -169,7 +192,16 @@ pub fn erase_stopped(settings: &Settings, request: &Request) -> Result<Erased> {
             EventFiles::new(files).erase(person)
         }
     }
+    struct StoppedTold<'a>(&'a Settings);
+    impl Copies for StoppedTold<'_> {
+        fn name(&self) -> &str {
+            TOLD
+        }
+        fn erase(&self, person: &Person) -> Result<u64, String> {
+            with_whose(person, |whose| forget::stopped(&self.0.state, whose))
+        }
+    }
     let dir = settings.state.join(audit::FOLDER);
     let audit = Audit::open(&dir, Options::default())?;
-    Ok(audit.erase(request, &[&Stopped(settings)])?)
+    Ok(audit.erase(request, &[&Stopped(settings), &StoppedTold(settings)])?)
 }

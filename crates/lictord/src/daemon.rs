@@ -186,13 +186,14 @@ pub fn run(start: Start) -> Result<()> {
         let daemon = Arc::clone(&daemon);
         judges.push(std::thread::Builder::new().name("bailiff".into()).spawn(move || daemon.watch_held())?);
     }
+    // A private daemon serves one client, and nobody else is to know of it. Whoever is answered on the control socket
+    // finds this one, too.
+    let web = if daemon.private { None } else { Some(web::start(&daemon)?) };
     let listener = control::listen(&daemon)?;
     {
         let daemon = Arc::clone(&daemon);
         std::thread::Builder::new().name("control".into()).spawn(move || control::serve(&daemon, &listener))?;
     }
-    // A private daemon serves one client, and nobody else is to know of it.
-    let web = if daemon.private { None } else { Some(web::start(&daemon)?) };
     let status = daemon.status()?;
     tracing::info!(
         "{}: {} programs{}, {taken_over} sessions taken over, policy {}",

@@ -6,44 +6,67 @@ export interface components {
     schemas: {
         /** @enum {string} */
         Action: "allow" | "deny" | "kill" | "hold" | "alert";
-        /** @description Things that belong together and that a person should look at. */
+        /** @description One thing that needs a person, with everything that was the same thing counted. */
         Alert: {
             agent?: string | null;
+            /** @description Whether it has been sent; not while a silence covers it. */
+            announced?: boolean;
+            /** @description Who changed state or note last. */
+            by?: string | null;
+            /** @description The acting process and its ancestors, nearest first. */
             chain: components["schemas"]["ChainLink"][];
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Occurrences; of lost events, how many were lost.
+             */
             count: number;
-            /** @description An event's id; empty where none belongs to it. */
-            example_event: string;
+            example_event?: components["schemas"]["Event"] | null;
+            /** @description RFC 3339, UTC. */
             first_seen: string;
+            /** @description A ULID: unique, and sorts by the time of the first occurrence. */
             id: string;
-            /** @description What was grouped by. */
+            /** @description What makes two events the same alert. */
             key: string;
+            kind?: components["schemas"]["Kind"] | null;
+            /** @description RFC 3339, UTC. */
             last_seen: string;
             note?: string | null;
+            /** @description The id of the closed alert with the same key. */
+            previous?: string | null;
             rule?: string | null;
             session?: string | null;
             severity: components["schemas"]["Severity"];
             source: components["schemas"]["AlertSource"];
             state: components["schemas"]["AlertState"];
+            /** @description The other labels of the rules. */
+            tags?: string[];
+            /** @description ATT&CK techniques, `T1059.004`. */
             techniques: string[];
+            tier?: components["schemas"]["Tier"] | null;
+            /** @description One line for people; may hold names that come from processes. */
             title: string;
         };
+        /** @description What is changed in an alert; what is absent stays. */
         AlertChange: {
             /**
-             * @description An empty note removes it.
+             * @description An empty note removes the note.
              * @default null
              */
             note?: string | null;
             /** @default null */
             state?: components["schemas"]["AlertState"] | null;
         };
-        /** @enum {string} */
+        /**
+         * @description Where an alert comes from.
+         * @enum {string}
+         */
         AlertSource: "rule" | "kernel" | "loss" | "degraded" | "tamper";
         /** @enum {string} */
         AlertState: "open" | "acknowledged" | "closed";
         AuditProblem: {
             /** Format: int64 */
             entry?: number | null;
+            file: string;
             kind: string;
             /** Format: int64 */
             line: number;
@@ -51,18 +74,38 @@ export interface components {
         };
         /** @description What came of a check of the audit chain. */
         AuditReport: {
-            checkpoints: unknown[];
+            /**
+             * Format: int64
+             * @description How many checkpoints hold.
+             */
+            checkpoints: number;
             /** Format: int64 */
             entries: number;
             /** @description The hash of the last entry. */
             head: string;
+            /** @description The key that signs, in hexadecimal. */
+            key?: string | null;
+            /** @description What is worth knowing and no problem. */
+            notes: string[];
             ok: boolean;
+            /** @description At most the first 200. */
             problems: components["schemas"]["AuditProblem"][];
+            /**
+             * Format: int64
+             * @description The last entry that a checkpoint speaks for.
+             */
+            signed?: number | null;
         };
+        /** @description A process of the chain. */
         ChainLink: {
+            /** @default null */
             cmdline?: string | null;
+            /** @default null */
             exe?: string | null;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @default null
+             */
             pid?: number | null;
         };
         /** @description A part of the daemon, and how it does. */
@@ -342,10 +385,11 @@ export interface components {
         };
         /** @enum {string} */
         NetworkOp: "connect" | "send" | "listen" | "accept" | "socket";
+        /** @description What a client asks for; the daemon adds id and author. */
         NewSilence: {
             match: components["schemas"]["SilenceMatch"];
-            reason: string;
-            /** Format: date-time */
+            reason?: string;
+            /** @description RFC 3339; must lie in the future. */
             until: string;
         };
         /** @description Programs that an earlier build of the daemon loaded, and that go on governing the sessions it started. */
@@ -385,23 +429,41 @@ export interface components {
         Page_Alert: {
             items: {
                 agent?: string | null;
+                /** @description Whether it has been sent; not while a silence covers it. */
+                announced?: boolean;
+                /** @description Who changed state or note last. */
+                by?: string | null;
+                /** @description The acting process and its ancestors, nearest first. */
                 chain: components["schemas"]["ChainLink"][];
-                /** Format: int64 */
+                /**
+                 * Format: int64
+                 * @description Occurrences; of lost events, how many were lost.
+                 */
                 count: number;
-                /** @description An event's id; empty where none belongs to it. */
-                example_event: string;
+                example_event?: components["schemas"]["Event"] | null;
+                /** @description RFC 3339, UTC. */
                 first_seen: string;
+                /** @description A ULID: unique, and sorts by the time of the first occurrence. */
                 id: string;
-                /** @description What was grouped by. */
+                /** @description What makes two events the same alert. */
                 key: string;
+                kind?: components["schemas"]["Kind"] | null;
+                /** @description RFC 3339, UTC. */
                 last_seen: string;
                 note?: string | null;
+                /** @description The id of the closed alert with the same key. */
+                previous?: string | null;
                 rule?: string | null;
                 session?: string | null;
                 severity: components["schemas"]["Severity"];
                 source: components["schemas"]["AlertSource"];
                 state: components["schemas"]["AlertState"];
+                /** @description The other labels of the rules. */
+                tags?: string[];
+                /** @description ATT&CK techniques, `T1059.004`. */
                 techniques: string[];
+                tier?: components["schemas"]["Tier"] | null;
+                /** @description One line for people; may hold names that come from processes. */
                 title: string;
             }[];
             /** @description `cursor` of the request for what follows; null at the end. */
@@ -512,10 +574,13 @@ export interface components {
         /** @description A part of a list, and where the next part begins. */
         Page_Silence: {
             items: {
+                /** @description Who made it. */
                 by: string;
+                /** @description A ULID. */
                 id: string;
                 match: components["schemas"]["SilenceMatch"];
                 reason: string;
+                /** @description RFC 3339, UTC. */
                 until: string;
             }[];
             /** @description `cursor` of the request for what follows; null at the end. */
@@ -770,14 +835,18 @@ export interface components {
         };
         /** @enum {string} */
         Severity: "info" | "low" | "medium" | "high" | "critical";
-        /** @description Alerts that nobody wants to hear of for a time. Every field of `match` that is set must fit. */
+        /** @description Keeps matching alerts from being sent until it ends. They are still counted and listed. */
         Silence: {
+            /** @description Who made it. */
             by: string;
+            /** @description A ULID. */
             id: string;
             match: components["schemas"]["SilenceMatch"];
             reason: string;
+            /** @description RFC 3339, UTC. */
             until: string;
         };
+        /** @description All that is given must fit. `*` stands for any run of characters. */
         SilenceMatch: {
             /** @default null */
             agent?: string | null;
@@ -964,8 +1033,6 @@ export interface components {
             /** @description An event's id. */
             event: string;
         };
-        /** @enum {string} */
-        Order: "asc" | "desc";
     };
     responses: never;
     parameters: never;

@@ -62,8 +62,15 @@ export type Policy = Schemas["PolicyView"];
 export type Profile = Schemas["Profile"];
 export type PolicyDiff = Given<Schemas["PolicyDiff"]>;
 export type Verdicts = Given<Schemas["Verdicts"]>;
-/** An entry of the audit chain: its kinds are an open set. */
-export type AuditEntry = Record<string, unknown>;
+/** An entry of the audit chain, with what could be unsealed of it; the kinds are an open set. */
+export interface AuditEntry {
+  n: number;
+  time: string;
+  kind: string;
+  data?: Record<string, unknown>;
+  /** What it says of people: `state` is `open`, `sealed` (no key here) or `erased`. */
+  personal?: { id: string; subject?: string; state: string; text?: unknown }[];
+}
 export type AuditReport = Given<Schemas["AuditReport"]>;
 export type Component = Schemas["Component"];
 export type Me = Given<Schemas["Me"]>;

@@ -1,47 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-// Entries of the audit chain in words. Their kinds are an open set: what is not known here is shown as it stands.
+// Entries of the audit chain in words.
 import type { AuditEntry } from "../api/types";
 
-const NUMBER = ["seq", "n", "number", "entry"];
-const WHO = ["by", "who", "actor", "subject"];
-/** What has a column of its own, or is of use to a machine only. */
-const ELSEWHERE = new Set([
-  ...NUMBER,
-  ...WHO,
-  "time",
-  "kind",
-  "prev",
-  "prev_hash",
-  "hash",
-  "v",
-  "version",
-  "sealed",
-  "commitment",
-]);
-
-export function auditNumber(entry: AuditEntry): string {
-  const name = NUMBER.find((one) => typeof entry[one] === "number");
-  return name ? String(entry[name]) : "";
-}
-
+/** Whom it is about, once each: `uid:1000`, or why that cannot be said. */
 export function auditWho(entry: AuditEntry): string {
-  const name = WHO.find((one) => entry[one] !== undefined && entry[one] !== null);
-  return name ? plain(entry[name]) : "";
+  return [...new Set((entry.personal ?? []).map((one) => one.subject ?? one.state))].join(", ");
 }
 
+/** What the chain says in the open, and what could be unsealed; who did it has a column of its own. */
 export function auditDetail(entry: AuditEntry): string {
-  return Object.entries(entry)
-    .filter(([name, value]) => !ELSEWHERE.has(name) && value !== null && value !== "")
-    .map(([name, value]) => `${name.replaceAll("_", " ")}: ${plain(value)}`)
-    .join(" · ");
+  const open = entry.kind === "checkpoint" ? [] : facts(entry.data ?? {});
+  const sealed = (entry.personal ?? []).flatMap((one) =>
+    typeof one.text === "object" && one.text !== null
+      ? facts(one.text).filter((fact) => !fact.startsWith("who: "))
+      : one.state === "open"
+        ? []
+        : [`(${one.state})`],
+  );
+  return [...open, ...sealed].join(" · ");
+}
+
+function facts(of: object): string[] {
+  return Object.entries(of)
+    .filter(([, value]) => value !== null && value !== "")
+    .map(([name, value]) => `${name.replaceAll("_", " ")}: ${plain(value)}`);
 }
 
 function plain(value: unknown): string {
   if (typeof value === "string") return value;
   if (Array.isArray(value)) return value.map(plain).join(", ");
   if (value !== null && typeof value === "object") {
-    const facts = Object.entries(value).map(([name, inner]) => `${name} ${plain(inner)}`);
-    return facts.join(", ");
+    return Object.entries(value)
+      .map(([name, inner]) => `${name} ${plain(inner)}`)
+      .join(", ");
   }
   return String(value);
 }

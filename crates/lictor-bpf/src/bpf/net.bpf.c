@@ -199,14 +199,15 @@ int BPF_PROG(lictor_socket_create, int family, int type, int protocol, int kern)
 	return VERDICT(create_check(&s, family, type, protocol));
 }
 
-/* The session's mark on its sockets: for the cgroup programs, and to know a foreign socket that was handed over. */
+/* The session's mark on its sockets: for the cgroup programs, and to know a foreign socket that was handed over. Of those
+ * that the kernel makes for itself, only TCP: on 6.1 it is a subflow that an MPTCP socket connects with. */
 SEC("lsm/socket_post_create")
 int BPF_PROG(lictor_socket_post_create, struct socket *sock, int family, int type, int protocol, int kern)
 {
 	struct lictor_label label;
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	if (kern || !label_of(task, &label))
+	if ((kern && protocol != IPPROTO_TCP) || !label_of(task, &label))
 		return 0;
 	struct sock *sk = sock->sk;
 	if (!sk)

@@ -60,7 +60,8 @@ pub(super) fn classify(event: &Event) -> Option<Occurrence> {
                 rule,
             }
         }
-        Tier::Floor if verdict.rule.as_deref() == Some(GUARD) => Occurrence {
+        // Lictor's own files are denied by every session's policy, its other objects by the floor.
+        Tier::Floor | Tier::Policy if verdict.rule.as_deref() == Some(GUARD) => Occurrence {
             key: format!("tamper:{}:{}:{whose}", event.kind, class(event)),
             title: format!("an attack on Lictor {did}: {what}"),
             source: AlertSource::Tamper,

@@ -267,6 +267,17 @@ impl Alerts {
         Ok(Change::Update(entry.alert.clone()))
     }
 
+    /// Removes the alerts for which `goes` holds; gives their number. What happens again is a new alert.
+    pub fn forget(&mut self, goes: impl Fn(&Alert) -> bool) -> u64 {
+        let before = self.alerts.len();
+        self.alerts.retain(|_, entry| !goes(&entry.alert));
+        let Self { alerts, live, .. } = self;
+        live.retain(|_, id| alerts.contains_key(id));
+        let gone = (before - self.alerts.len()) as u64;
+        self.version += u64::from(gone > 0);
+        gone
+    }
+
     /// Those that have not ended.
     #[must_use]
     pub fn silences(&self, now: Timestamp) -> Vec<Silence> {

@@ -28,6 +28,7 @@ use lictor_judge::rules::Filter;
 
 pub use self::otlp::proto;
 pub use self::record::Record;
+pub(crate) use self::record::{ERASED, Queued};
 pub use self::transport::SetupError;
 
 use self::queue::{Next, Queue};

@@ -42,6 +42,9 @@ fn event_weight(event: &Event) -> usize {
     1024 + args + process.cmdline.as_ref().map_or(0, String::len) + ancestors
 }
 
+/// What the lines of erased records are written over with.
+pub(crate) const ERASED: u8 = b'#';
+
 /// A record that waits.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Queued {

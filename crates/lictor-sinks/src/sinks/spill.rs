@@ -10,7 +10,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Wri
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::record::{Place, Queued};
+use super::record::{ERASED, Place, Queued};
 
 const POSITION: &str = "position";
 const ENDING: &str = "jsonl";
@@ -240,6 +240,7 @@ impl Spill {
                         queued.place = Some(Place { segment: number, offset: from });
                         found.push(queued);
                     }
+                    Err(_) if line.iter().all(|byte| matches!(*byte, ERASED | b'\n')) => {}
                     Err(_) => self.damaged += 1,
                 }
             }
