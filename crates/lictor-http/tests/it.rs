@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A real server on real sockets, over a recording, asked by real clients.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy knows only functions marked as tests, not their helpers"
+)]
 
 #[path = "it/access.rs"]
 mod access;

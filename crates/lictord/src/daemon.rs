@@ -215,7 +215,7 @@ pub fn run(start: Start) -> Result<()> {
     let _gone_is_fine = std::fs::remove_file(&daemon.settings.control);
     daemon.judging.close();
     let pump = web.map(|(running, pump)| {
-        running.stop();
+        daemon.beat_while(|| running.stop());
         pump
     });
     for thread in [heart, rings].into_iter().chain(pump).chain(judges) {
@@ -225,17 +225,11 @@ pub fn run(start: Start) -> Result<()> {
     }
     if let Some(audit) = &daemon.audit {
         audit.append(Entry::new(Kind::Stop));
-        audit.close();
+        daemon.beat_while(|| audit.close());
     }
     if let Some(dispatcher) = &daemon.dispatcher {
-        // After the ring thread, whose last events it gets; sessions must not lose their network over a slow sink.
-        std::thread::scope(|scope| {
-            let closing = scope.spawn(|| dispatcher.close(GRACE));
-            while !closing.is_finished() {
-                daemon.beat();
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        });
+        // After the ring thread, whose last events it gets.
+        daemon.beat_while(|| dispatcher.close(GRACE));
     }
     // Whoever comes next has all the time there is from now on.
     daemon.beat();
@@ -353,6 +347,17 @@ impl Daemon {
             older.beat();
         }
         self.beat_ms.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// For the end, when the heart stands still: sessions must not lose their network over what takes its time.
+    fn beat_while(&self, work: impl FnOnce() + Send) {
+        std::thread::scope(|scope| {
+            let working = scope.spawn(work);
+            while !working.is_finished() {
+                self.beat();
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
     }
 
     /// How long ago the kernel was told that we live.

@@ -59,7 +59,7 @@ pub(crate) enum LiveMessage {
 pub(crate) enum LiveRequest {
     /// From now on other events are wanted.
     Filter {
-        filter: EventQuery,
+        filter: Box<EventQuery>,
     },
     /// Send nothing until `resume`. What passes by meanwhile is kept for a while, then counted.
     Pause,
@@ -228,7 +228,7 @@ impl Listener {
             Message::Binary(_) => return self.refuse("messages are JSON in text frames".to_owned()).await,
         };
         match serde_json::from_str(text.as_str()) {
-            Ok(LiveRequest::Filter { filter }) => self.query = filter,
+            Ok(LiveRequest::Filter { filter }) => self.query = *filter,
             Ok(LiveRequest::Pause) => self.paused = true,
             Ok(LiveRequest::Resume) => self.paused = false,
             Err(error) => return self.refuse(format!("this is no message of a client: {error}")).await,

@@ -201,7 +201,7 @@ fn a_stream_needs_a_token_and_our_own_origin() {
         };
         let token = ("authorization", format!("Bearer {}", server.token));
         assert_eq!(ask(&[]).await, 401);
-        assert_eq!(ask(&[token.clone()]).await, 101);
+        assert_eq!(ask(std::slice::from_ref(&token)).await, 101);
         assert_eq!(ask(&[token.clone(), ("origin", "http://evil.example".into())]).await, 403);
         assert_eq!(ask(&[token, ("origin", format!("http://{}", server.address))]).await, 101);
     });

@@ -136,7 +136,7 @@ impl Alerts {
         entry.alert.count = entry.alert.count.saturating_add(occurrence.weight);
         entry.alert.last_seen = now.to_string();
         entry.alert.severity = entry.alert.severity.max(occurrence.severity);
-        if silenced { None } else { entry.to_send(now) }
+        if silenced { None } else { entry.take_to_send(now) }
     }
 
     /// A new alert, without an occurrence yet; gives its id.
@@ -370,7 +370,7 @@ impl Alerts {
 
 impl Entry {
     /// The change that is worth a message now, if any.
-    fn to_send(&mut self, now: Timestamp) -> Option<Change> {
+    fn take_to_send(&mut self, now: Timestamp) -> Option<Change> {
         let now_ms = now.as_millisecond();
         if !self.alert.announced {
             self.alert.announced = true;

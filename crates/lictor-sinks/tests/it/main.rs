@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sinks against servers of the tests' own, on real sockets and real files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy knows only functions marked as tests, not their helpers"
+)]
 
 mod delivery;
 mod deploy;

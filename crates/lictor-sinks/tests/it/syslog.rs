@@ -84,7 +84,7 @@ fn udp_gets_a_datagram_a_record_and_no_more_than_fits() {
     check_message(std::str::from_utf8(&buffer[..length]).unwrap(), 0);
     let long = format!(
         r#"{{"kind":"exec","process":{{"exe":"/x","cmdline":"{0}","args":["{0}"]}},"verdict":{{"action":"deny","tier":"rules","reason":"{0}","rule":"{0}"}},"exec":{{"path":"{0}"}}}}"#,
-        "\u{fc}]\\\"".repeat(1).replace('\\', "\\\\").replace('"', "\\\"").repeat(20_000)
+        "\u{fc}]\\\"".to_owned().replace('\\', "\\\\").replace('"', "\\\"").repeat(20_000)
     );
     sink.offer(&Record::Event(Arc::new(serde_json::from_str::<Event>(&long).unwrap())));
     let length = socket.recv(&mut buffer).unwrap();

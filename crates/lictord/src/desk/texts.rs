@@ -133,6 +133,9 @@ pub(super) fn profiles() -> Vec<Profile> {
     BUILTIN.iter().filter_map(profile).collect()
 }
 
+/// A file's name and its bytes.
+type NamedText = (String, Vec<u8>);
+
 impl Texts {
     pub(super) fn new(policy: PathBuf, rules: PathBuf) -> Texts {
         Texts { policy, rules, changing: Mutex::new(()) }
@@ -238,7 +241,7 @@ impl Texts {
         Err(fault)
     }
 
-    fn set(&self) -> Result<(Vec<(String, Vec<u8>)>, RuleSet), Fault> {
+    fn set(&self) -> Result<(Vec<NamedText>, RuleSet), Fault> {
         if !self.rules.exists() {
             return Ok((Vec::new(), RuleSet::default()));
         }

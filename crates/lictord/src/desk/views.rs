@@ -100,7 +100,9 @@ pub(super) fn overview<'e>(
 
 /// Newest first.
 pub(super) fn sessions<'e>(events: impl Iterator<Item = &'e Event>) -> Vec<SessionRow> {
-    let mut rows: HashMap<&str, (SessionRow, HashSet<(u32, Option<u64>)>)> = HashMap::new();
+    /// Pid and start time.
+    type Running = HashSet<(u32, Option<u64>)>;
+    let mut rows: HashMap<&str, (SessionRow, Running)> = HashMap::new();
     for event in events {
         let Some(id) = &event.session else { continue };
         let (row, running) = rows.entry(id).or_insert_with(|| (first_of(id, event), HashSet::new()));
