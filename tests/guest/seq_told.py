@@ -88,7 +88,7 @@ echo forged >> {archive}
         require({json.loads(line)["kind"] for line in archive.read_text().splitlines()} >= {"exec"}, "the file has events")
         sinks = json.loads(lictor(suite, "sinks", "--json").stdout)
         require(all(s["state"] == "working" and s["sent"] > 0 and s["dropped"] == 0 for s in sinks) and len(sinks) == 3, f"{sinks}")
-        # Closed, it is a new one when it happens again; what was said outlives the daemon.
+        # What was said outlives the daemon.
         closed = lictor(suite, "alerts", "close", rule["id"], "--note", "a test")
         require(closed.returncode == 0, closed.stderr)
         suite.daemon.kill()
@@ -106,7 +106,7 @@ echo forged >> {archive}
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Receiver)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         suite.daemon.start()
-        wait_until(lambda: any(a.get("previous") == rule["id"] for a in told("rule")), 60, "the new alert at the webhook")
+        wait_until(lambda: any(a["session"] != rule["session"] for a in told("rule")), 60, "the next session's alert at the webhook")
     server.shutdown()
     syslog.close()
     os.unlink(log)
