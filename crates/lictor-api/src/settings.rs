@@ -4,6 +4,7 @@
 
 pub mod classifier;
 pub mod llm;
+pub mod store;
 
 use crate::event::words;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,7 @@ pub struct Settings {
     /// What is denied to enforcing sessions when the daemon has not been heard of.
     pub fail_closed: FailClosed,
     pub judge: Judge,
+    pub store: store::Store,
     /// Room in the kernel for the path patterns of all sessions, in cells of 16 bytes.
     pub automaton_cells: u32,
 }
@@ -47,6 +49,7 @@ impl Default for Settings {
             self_protection: Switch::Off,
             fail_closed: FailClosed::Network,
             judge: Judge::default(),
+            store: store::Store::default(),
             automaton_cells: 1 << 20,
         }
     }
