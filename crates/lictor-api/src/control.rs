@@ -364,7 +364,27 @@ pub struct Status {
     /// Each rule's hits, last hit and whom it hit.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub rules: serde_json::Value,
+    /// Where events are kept; absent in a daemon that keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreStatus>,
     pub uptime_ms: u64,
+}
+
+/// The event store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// `working` or `degraded`; enforcement does not depend on it.
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// Events since the daemon's start: on disk, waiting, and lost for want of room or time.
+    pub written: u64,
+    pub queued: u64,
+    pub lost: u64,
+    /// Damaged files that were put aside.
+    pub damaged_files: u64,
+    /// Bytes of the store; the archive is not counted.
+    pub size: u64,
 }
 
 /// One tier of the judge.

@@ -68,6 +68,8 @@ pub(crate) struct Changing {
 pub(crate) const BEAT: Duration = Duration::from_millis(500);
 /// How long a client waits for the last events at the most.
 const FLUSH: Duration = Duration::from_secs(40);
+/// How long it waits for the disk then: what is not there yet is not found.
+const STORE_FLUSH: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM (or, private, until the session is over).
 pub fn run(start: Start) -> Result<()> {
@@ -116,7 +118,7 @@ pub fn run(start: Start) -> Result<()> {
         tracing::info!("the programs of build {} stay in force for their {count} sessions", older.build());
     }
     sensor.set_common_identities(&loaders::find(&sensor)?)?;
-    let recorder = Recorder::open(&settings.state)?;
+    let recorder = Recorder::open(&settings, private)?;
     let own = guard;
     // Numbers of judges start anew with each daemon: what an earlier one was told means nothing any more.
     for (print, ..) in sensor.remembered()? {
@@ -200,6 +202,11 @@ pub fn run(start: Start) -> Result<()> {
         if thread.join().is_err() {
             tracing::error!("a thread of lictord panicked");
         }
+    }
+    // Clients may hold on to the daemon, so nothing is written by dropping it.
+    let store = daemon.recorder().store();
+    if let Some(Err(error)) = store.map(|store| store.flush(STORE_FLUSH)) {
+        tracing::error!("{error}");
     }
     // Whoever comes next has all the time there is from now on.
     daemon.beat();
@@ -375,6 +382,10 @@ impl Daemon {
         while self.judging.pending() > 0 && began.elapsed() < FLUSH && !self.stopping.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(5));
         }
+        let store = self.recorder().store();
+        if let Some(Err(error)) = store.map(|store| store.flush(STORE_FLUSH)) {
+            tracing::warn!("{error}");
+        }
     }
 
     pub(crate) fn reload(&self) -> Result<()> {
@@ -447,6 +458,7 @@ impl Daemon {
             .collect(),
             judge: self.judging.status(),
             rules: self.judging.rule_counts(),
+            store: self.recorder().store_status(),
             uptime_ms: self.started.elapsed().as_millis() as u64,
         })
     }

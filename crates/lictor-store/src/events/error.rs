@@ -23,6 +23,8 @@ pub enum StoreError {
     Archive { path: PathBuf, source: parquet::errors::ParquetError },
     #[error("{0}")]
     Filter(String),
+    #[error(transparent)]
+    Log(lictor_api::log::LogError),
     #[error("the query cannot be answered: {0}")]
     Query(String),
     #[error("the last events are not on disk yet: {0}")]

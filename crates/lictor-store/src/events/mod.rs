@@ -15,6 +15,7 @@
 //!
 //! - [`Store`]: takes events and never makes the caller wait; tells what it lost
 //! - [`Reader`]: finds events, also while another process writes
+//! - [`history`]: what is recorded on this host, one event after the other
 //! - [`sql`]: SQL over store and archive
 //! - [`archive`]: the Parquet files
 
@@ -24,6 +25,7 @@ mod chunk;
 mod columns;
 mod error;
 mod file;
+pub mod history;
 mod keeper;
 mod reader;
 mod rows;

@@ -2,15 +2,17 @@
 //! Events as a busy host has them: agents at work in a few hundred sessions, each with its own project, many programs, some
 //! denials. The same seed gives the same events.
 
+#![allow(unreachable_pub, dead_code, clippy::unwrap_used)]
+
 use lictor_api::event::{
     Action, Event, Exec, File, FileOp, Kind, Network, NetworkOp, Parent, Privilege, Process, ProcessEvent, ProcessOp,
     Severity, Tier, Verdict,
 };
 
 /// 2026-11-01T00:00:00Z.
-pub(crate) const BEGIN_MS: i64 = 1_793_491_200_000;
+pub const BEGIN_MS: i64 = 1_793_491_200_000;
 
-pub(crate) struct Generator {
+pub struct Generator {
     state: u64,
     number: u64,
     /// Milliseconds between two events, in thousandths.
@@ -19,7 +21,7 @@ pub(crate) struct Generator {
 
 impl Generator {
     /// `step_us`: microseconds between two events.
-    pub(crate) fn new(seed: u64, step_us: u64) -> Self {
+    pub fn new(seed: u64, step_us: u64) -> Self {
         Self { state: seed.wrapping_mul(2).wrapping_add(1), number: 0, step_us }
     }
 
@@ -45,7 +47,7 @@ impl Generator {
         a * b / limit % limit
     }
 
-    pub(crate) fn next_event(&mut self) -> Event {
+    pub fn next_event(&mut self) -> Event {
         let number = self.number;
         self.number += 1;
         let micros = BEGIN_MS as u64 * 1000 + number * self.step_us;
