@@ -327,6 +327,9 @@ fn past(daemon: &Daemon, writer: &mut BufWriter<UnixStream>, filter: &EventFilte
 
 fn events(daemon: &Daemon, writer: &mut BufWriter<UnixStream>, filter: EventFilter) -> Result<()> {
     use std::io::Write as _;
+    if let Err(problem) = filter.check() {
+        return Ok(wire::write(writer, &Reply::error(problem))?);
+    }
     if !filter.follow {
         daemon.flush();
         return match past(daemon, writer, &filter) {

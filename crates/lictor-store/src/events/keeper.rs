@@ -44,7 +44,7 @@ impl Keeper {
     }
 
     fn round(&mut self, suspect: bool) -> Result<(), StoreError> {
-        let reader = Reader::open(&self.shared.dir)?;
+        let reader = self.reader()?;
         if suspect {
             let damaged = !reader.is_sound();
             drop(reader);
@@ -62,9 +62,14 @@ impl Keeper {
         Ok(())
     }
 
+    /// Without the open chunk, which is in memory once already.
+    fn reader(&self) -> Result<Reader, StoreError> {
+        Reader::of_writer(&self.shared.dir, Arc::clone(&self.shared.open))
+    }
+
     /// Archives and forgets some chunks; false when there is nothing to do.
     fn step(&mut self) -> Result<bool, StoreError> {
-        let reader = Reader::open(&self.shared.dir)?;
+        let reader = self.reader()?;
         let chunks = reader.chunks()?;
         let (size, _) = reader.size()?;
         self.shared.queue().health.size = size;

@@ -168,6 +168,8 @@ impl Reader {
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
+    // SQLite would not say that it is the permission that is missing.
+    std::fs::File::open(path).at(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).at(path)?;
     connection.busy_timeout(Duration::from_secs(5)).at(path)?;

@@ -146,3 +146,36 @@ fn readers_see_all_while_chunks_are_closed() {
         assert_eq!(all(&reader).len(), events.len());
     });
 }
+
+#[test]
+fn the_store_and_the_event_file_are_one_history() {
+    use lictor_store::events::history::{self, History, store_dir};
+    let state = tempfile::tempdir().unwrap();
+    let events = generated(8, 6000);
+    // Every third was of a session without a daemon.
+    let (logged, stored): (Vec<_>, Vec<_>) = events.iter().cloned().enumerate().partition(|(at, _)| at % 3 == 0);
+    let lines: Vec<String> = logged.iter().map(|(_, event)| serde_json::to_string(event).unwrap() + "\n").collect();
+    std::fs::write(state.path().join("events.jsonl"), lines.concat()).unwrap();
+    let history = |filter: &EventFilter| History::new(state.path(), None, filter).unwrap();
+    assert_eq!(history(&EventFilter::default()).count(), 2000, "without a store");
+    let store = open(&store_dir(state.path()));
+    submit(&store, stored.into_iter().map(|(_, event)| event));
+    for limit in [None, Some(0), Some(1), Some(777), Some(10_000)] {
+        for denied in [false, true] {
+            let filter = EventFilter { limit, denied, ..Default::default() };
+            let mut expected: Vec<&Event> = events.iter().filter(|event| filter.matches(event)).collect();
+            expected.drain(..expected.len().saturating_sub(limit.unwrap_or(usize::MAX)));
+            for reader in [None, Some(store.reader().unwrap())] {
+                let found: Vec<Event> =
+                    History::new(state.path(), reader, &filter).unwrap().collect::<Result<_, _>>().unwrap();
+                assert!(found.iter().eq(expected.iter().copied()), "{filter:?}: {}", found.len());
+            }
+        }
+    }
+    for event in &events[..6] {
+        assert_eq!(history::find(state.path(), None, &event.id).unwrap().as_ref(), Some(event));
+    }
+    assert_eq!(history::find(state.path(), None, "01NONE").unwrap(), None);
+    let empty = tempfile::tempdir().unwrap();
+    assert!(History::new(empty.path(), None, &EventFilter::default()).unwrap().is_without_source(empty.path()));
+}
