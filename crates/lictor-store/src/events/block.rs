@@ -52,8 +52,10 @@ impl Places {
 
     /// The first `count`.
     pub(super) fn first(count: usize) -> Self {
+        let count = count.min(CHUNK);
         let mut places = Self::none();
-        (0..count.min(CHUNK)).for_each(|at| places.set(at));
+        places.0[..count / 64].fill(u64::MAX);
+        (count / 64 * 64..count).for_each(|at| places.set(at));
         places
     }
 
@@ -130,6 +132,13 @@ mod tests {
                 // Some bits of the frame's head mean nothing; then the content is what it was.
                 assert_eq!(unpacked, unpack(&packed).unwrap(), "byte {at}");
             }
+        }
+    }
+
+    #[test]
+    fn the_first_ones_are_counted_out() {
+        for count in [0, 1, 63, 64, 65, 127, 16_376, CHUNK, CHUNK + 5] {
+            assert!(Places::first(count).iter().eq(0..count.min(CHUNK)), "{count}");
         }
     }
 

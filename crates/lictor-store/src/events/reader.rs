@@ -103,7 +103,8 @@ impl Reader {
         if found.is_some() {
             return Ok(found);
         }
-        let sql = "SELECT block.data FROM chunk JOIN block ON block.first >= chunk.first AND block.first < chunk.first + chunk.count
+        // CROSS: the few chunks first, then their blocks; never all blocks.
+        let sql = "SELECT block.data FROM chunk CROSS JOIN block ON block.first >= chunk.first AND block.first < chunk.first + chunk.count
                    WHERE chunk.first < ?2 AND ?1 BETWEEN chunk.min_id AND chunk.max_id AND ?1 BETWEEN block.min_id AND block.max_id
                    ORDER BY block.first DESC";
         let mut select = self.connection.prepare_cached(sql).at(&self.path)?;
