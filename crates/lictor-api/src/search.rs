@@ -58,7 +58,8 @@ impl Event {
     pub fn texts(&self) -> Vec<&str> {
         let mut texts: Vec<&str> = Vec::with_capacity(16);
         let process = &self.process;
-        texts.extend([&self.session, &self.agent, &process.exe, &process.cwd].into_iter().flatten().map(String::as_str));
+        texts
+            .extend([&self.session, &self.agent, &process.exe, &process.cwd].into_iter().flatten().map(String::as_str));
         let arguments = process.args.iter().flatten().map(String::as_str);
         match &process.cmdline {
             Some(cmdline) => texts.push(cmdline),

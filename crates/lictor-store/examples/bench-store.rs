@@ -36,7 +36,10 @@ fn run() -> Result<(), Failure> {
     let dir = arguments.next().ok_or("usage: bench-store DIR [EVENTS] [RATE]")?;
     let (dir, events) = (Path::new(&dir), arguments.next().map_or(Ok(10_000_000), |text| text.parse::<u64>())?);
     let rate = arguments.next().map_or(Ok(20_000), |text| text.parse::<u64>())?;
-    let store = Store::open(dir, Limits { keep: Duration::from_secs(365 * 86_400), max_size: 1 << 40, ..Limits::new(&Settings::default()) })?;
+    let store = Store::open(
+        dir,
+        Limits { keep: Duration::from_secs(365 * 86_400), max_size: 1 << 40, ..Limits::new(&Settings::default()) },
+    )?;
     let mut generator = support::Generator::new(42, 100_000);
     fill(&store, &mut generator, events)?;
     sustain(&store, &mut generator, rate)?;
@@ -87,7 +90,9 @@ fn sustain(store: &Store, generator: &mut support::Generator, rate: u64) -> Resu
     }
     store.flush(Duration::from_secs(60))?;
     let cpu = (store_thread_seconds()? - cpu) / f64::from(seconds) * 100.0;
-    println!("| {rate} a second for {seconds} s into the full store | {lost} lost; longest wait of the caller {longest:.1?}; {cpu:.0} % of a core |");
+    println!(
+        "| {rate} a second for {seconds} s into the full store | {lost} lost; longest wait of the caller {longest:.1?}; {cpu:.0} % of a core |"
+    );
     Ok(())
 }
 
@@ -100,9 +105,15 @@ fn searches(store: &Store, events: u64) -> Result<(), Failure> {
     let filters = [
         ("the newest", base()),
         ("denied", EventFilter { denied: true, ..base() }),
-        ("an hour in the middle, denied", EventFilter { since_ms: Some(middle), until_ms: Some(middle + 3_600_000), denied: true, ..base() }),
+        (
+            "an hour in the middle, denied",
+            EventFilter { since_ms: Some(middle), until_ms: Some(middle + 3_600_000), denied: true, ..base() },
+        ),
         ("a session of the first day", EventFilter { session: first.session.clone(), ..base() }),
-        ("agent and kind and denied", EventFilter { agent: some("codex"), kinds: vec![Kind::Network], denied: true, ..base() }),
+        (
+            "agent and kind and denied",
+            EventFilter { agent: some("codex"), kinds: vec![Kind::Network], denied: true, ..base() },
+        ),
         ("severity critical", EventFilter { severity: Some(Severity::Critical), ..base() }),
         ("program", EventFilter { program: some("rg"), ..base() }),
         ("a path", EventFilter { path: some("/home/dev1/.ssh/id_ed25519"), ..base() }),

@@ -70,9 +70,8 @@ fn recorded(
 
 fn filter(args: &EventsArgs, now: Timestamp) -> EventFilter {
     // A span that reaches back before the first representable time wants every event.
-    let ago = |span: Option<SignedDuration>| {
-        span.and_then(|span| now.checked_sub(span).ok()).map(Timestamp::as_millisecond)
-    };
+    let ago =
+        |span: Option<SignedDuration>| span.and_then(|span| now.checked_sub(span).ok()).map(Timestamp::as_millisecond);
     EventFilter {
         session: args.session.clone(),
         agent: args.agent.clone(),

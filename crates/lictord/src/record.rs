@@ -42,7 +42,10 @@ enum Sink {
     File(Log),
     Store(Keeping),
     /// The store cannot be used, and why; what would have gone there is counted.
-    Nothing { problem: String, lost: u64 },
+    Nothing {
+        problem: String,
+        lost: u64,
+    },
 }
 
 struct Keeping {
@@ -64,12 +67,9 @@ impl Recorder {
             Sink::File(Log::open(state)?)
         } else {
             match Store::open(&store_dir(state), Limits::new(&settings.store)) {
-                Ok(store) => Sink::Store(Keeping {
-                    store: Arc::new(store),
-                    batch: Vec::new(),
-                    lost: 0,
-                    told: Instant::now(),
-                }),
+                Ok(store) => {
+                    Sink::Store(Keeping { store: Arc::new(store), batch: Vec::new(), lost: 0, told: Instant::now() })
+                }
                 Err(error) => {
                     tracing::error!("events are not kept: {error}");
                     Sink::Nothing { problem: error.to_string(), lost: 0 }

@@ -94,7 +94,11 @@ pub(super) fn write(store: &Path, reader: &Reader, chunks: &[ChunkInfo]) -> Resu
     let (Some(first), Some(last)) = (chunks.first(), chunks.last()) else { return Ok(()) };
     let root = dir(store);
     fs::create_dir_all(&root).at(&root)?;
-    let mut step = Step { root: &root, name: format!("part-{}-{}", first.first, last.first + last.count - 1), days: BTreeMap::new() };
+    let mut step = Step {
+        root: &root,
+        name: format!("part-{}-{}", first.first, last.first + last.count - 1),
+        days: BTreeMap::new(),
+    };
     for chunk in chunks {
         for start in (0..chunk.count).step_by(BLOCK) {
             step.block(reader, chunk, chunk.first + start)?;
@@ -155,7 +159,8 @@ impl Step<'_> {
 
     fn day(&mut self, wanted: Date) -> Result<&mut Day, StoreError> {
         let last = self.days.keys().next_back().copied();
-        let date = if self.days.len() < DAYS || self.days.contains_key(&wanted) { wanted } else { last.unwrap_or(wanted) };
+        let date =
+            if self.days.len() < DAYS || self.days.contains_key(&wanted) { wanted } else { last.unwrap_or(wanted) };
         match self.days.entry(date) {
             std::collections::btree_map::Entry::Occupied(day) => Ok(day.into_mut()),
             std::collections::btree_map::Entry::Vacant(place) => {
@@ -258,7 +263,8 @@ fn write_column(
             put::<Int64Type>(group, values.map(nanoseconds).collect())
         }
         Type::Text => {
-            let bytes = |value| if let Value::Text(text) = value { Some(ByteArray::from(text.into_bytes())) } else { None };
+            let bytes =
+                |value| if let Value::Text(text) = value { Some(ByteArray::from(text.into_bytes())) } else { None };
             put::<ByteArrayType>(group, values.map(bytes).collect())
         }
     }
@@ -353,4 +359,3 @@ fn read_column(reader: ColumnReader, kind: Type, rows: usize) -> parquet::errors
         _ => Ok(vec![Value::Null; rows]),
     }
 }
-

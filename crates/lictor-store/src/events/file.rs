@@ -143,7 +143,8 @@ impl File {
         let path = &self.path;
         let transaction = self.connection.transaction().at(path)?;
         {
-            let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?, ?)").at(path)?;
+            let mut insert =
+                transaction.prepare_cached("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?, ?)").at(path)?;
             for (first, lines, span) in chunk.blocks() {
                 let data = block::pack(lines).at(path)?;
                 insert.execute(params![first, span.min_ms, span.max_ms, span.min_id, span.max_id, data]).at(path)?;

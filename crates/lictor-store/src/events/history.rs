@@ -65,7 +65,8 @@ impl History {
 
     fn take_last(&mut self, limit: usize) -> Result<(), StoreError> {
         while self.more && self.stored.len() < limit {
-            let page = Page { order: Order::NewestFirst, after: self.after, limit: PAGE.min(limit - self.stored.len()) };
+            let page =
+                Page { order: Order::NewestFirst, after: self.after, limit: PAGE.min(limit - self.stored.len()) };
             for event in self.page(page)? {
                 self.stored.push_front(event);
             }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The thread that looks after age and size: what is too old or too much goes into the archive, then out of the store.
 
+use super::archive;
 use super::error::StoreError;
 use super::reader::{ChunkInfo, Reader};
 use super::store::Shared;
-use super::archive;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

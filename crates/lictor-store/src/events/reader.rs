@@ -85,7 +85,8 @@ impl Reader {
     /// The events that `filter` wants, a page of them. `limit` and `follow` of the filter are not looked at.
     pub fn query(&self, filter: &EventFilter, page: Page) -> Result<Found, StoreError> {
         filter.check().map_err(StoreError::Filter)?;
-        let mut search = Search { reader: self, filter, groups: terms::of_filter(filter), page, found: Found::default() };
+        let mut search =
+            Search { reader: self, filter, groups: terms::of_filter(filter), page, found: Found::default() };
         if page.limit > 0 {
             match page.order {
                 Order::NewestFirst => search.newest_first()?,
@@ -97,9 +98,8 @@ impl Reader {
 
     /// The event with this id.
     pub fn find(&self, id: &str) -> Result<Option<Event>, StoreError> {
-        let (boundary, found) = self.with_open(|open| {
-            (open.first, open.find(id).and_then(|at| block::parse(open.line(at))))
-        });
+        let (boundary, found) =
+            self.with_open(|open| (open.first, open.find(id).and_then(|at| block::parse(open.line(at)))));
         if found.is_some() {
             return Ok(found);
         }
@@ -174,7 +174,9 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).at(path)?;
     connection.busy_timeout(Duration::from_secs(5)).at(path)?;
-    connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -4096; PRAGMA trusted_schema = OFF;").at(path)?;
+    connection
+        .execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -4096; PRAGMA trusted_schema = OFF;")
+        .at(path)?;
     Ok(connection)
 }
 
@@ -289,7 +291,8 @@ impl Search<'_> {
     }
 
     fn is_in_time(&self, min_ms: i64, max_ms: i64) -> bool {
-        self.filter.since_ms.is_none_or(|since| max_ms >= since) && self.filter.until_ms.is_none_or(|until| min_ms < until)
+        self.filter.since_ms.is_none_or(|since| max_ms >= since)
+            && self.filter.until_ms.is_none_or(|until| min_ms < until)
     }
 
     fn closed_chunk(&mut self, first: u64, count: usize) -> Result<(), StoreError> {
@@ -297,8 +300,7 @@ impl Search<'_> {
         let places = self.in_order(&places);
         for block in places.chunk_by(|a, b| a / BLOCK == b / BLOCK) {
             let start = block[0] / BLOCK * BLOCK;
-            let numbers: Vec<usize> =
-                block.iter().copied().filter(|at| self.is_on_page(first + *at as u64)).collect();
+            let numbers: Vec<usize> = block.iter().copied().filter(|at| self.is_on_page(first + *at as u64)).collect();
             if !numbers.is_empty() {
                 self.block(first + start as u64, numbers.iter().map(|at| at - start))?;
             }
@@ -320,7 +322,10 @@ impl Search<'_> {
                 if let Some(row) = rows.next().at(path)? {
                     let data = row.get_ref(0).and_then(|data| Ok(data.as_blob()?)).at(path)?;
                     if !any.add_packed(data) {
-                        return Err(StoreError::Damaged { path: path.clone(), what: format!("index of chunk {chunk}") });
+                        return Err(StoreError::Damaged {
+                            path: path.clone(),
+                            what: format!("index of chunk {chunk}"),
+                        });
                     }
                 }
             }
@@ -344,7 +349,10 @@ impl Search<'_> {
         };
         let Some(lines) = lines else {
             // The rest of the store is as good as it was.
-            tracing::warn!("{}: the events from number {first} on cannot be read: their block is damaged", path.display());
+            tracing::warn!(
+                "{}: the events from number {first} on cannot be read: their block is damaged",
+                path.display()
+            );
             self.found.damaged += places.count() as u64;
             return Ok(());
         };

@@ -30,7 +30,10 @@ struct Source {
 #[derive(Clone, Copy)]
 enum Place {
     /// A row group of `parts[part]`.
-    Part { part: usize, group: usize },
+    Part {
+        part: usize,
+        group: usize,
+    },
     /// The closed chunk that begins with this event.
     Chunk(u64),
     Open,

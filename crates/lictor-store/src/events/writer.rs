@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The thread that writes. Whatever the disk does, it goes on: it repeats what failed until it works, and meanwhile the queue fills.
 
+use super::archive;
 use super::chunk::{Batch, Chunk};
 use super::error::StoreError;
 use super::file::{self, File};
 use super::store::{Queue, Shared};
-use super::archive;
 use jiff::Timestamp;
 use lictor_api::event::{Event, Kind, Lost};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -104,7 +104,9 @@ impl Writer {
         } else {
             // The last attempt failed.
             let end = Instant::now() + PAUSE;
-            while !queue.stop && let Some(rest) = end.checked_duration_since(Instant::now()) {
+            while !queue.stop
+                && let Some(rest) = end.checked_duration_since(Instant::now())
+            {
                 queue = shared.wait_for_work(queue, rest);
             }
         }
@@ -313,7 +315,9 @@ fn gather<'a>(shared: &'a Shared, mut queue: MutexGuard<'a, Queue>) -> MutexGuar
         queue.events.is_empty() && !queue.stop && !queue.put_aside && queue.forget_before.is_none() && queue.untold == 0
     };
     let end = Instant::now() + IDLE;
-    while idle(&queue) && let Some(rest) = end.checked_duration_since(Instant::now()) {
+    while idle(&queue)
+        && let Some(rest) = end.checked_duration_since(Instant::now())
+    {
         queue = shared.wait_for_work(queue, rest);
     }
     let end = Instant::now() + GATHER;

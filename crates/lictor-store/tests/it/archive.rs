@@ -15,7 +15,8 @@ fn archived(dir: &Path) -> BTreeMap<String, Vec<String>> {
         let reader = SerializedFileReader::new(File::open(&part.path).unwrap()).unwrap();
         let names: Vec<String> =
             reader.metadata().file_metadata().schema_descr().columns().iter().map(|it| it.name().to_owned()).collect();
-        let (event, id) = (names.iter().position(|it| it == "event").unwrap(), names.iter().position(|it| it == "id").unwrap());
+        let (event, id) =
+            (names.iter().position(|it| it == "event").unwrap(), names.iter().position(|it| it == "id").unwrap());
         for row in reader.get_row_iter(None).unwrap() {
             let row = row.unwrap();
             let json = row.get_string(event).unwrap().clone();

@@ -71,7 +71,10 @@ fn nothing_acknowledged_is_lost() {
     let store = open(dir.path());
     let events = all(&store.reader().unwrap());
     assert!(events.len() as u64 >= acknowledged);
-    assert!(events.iter().zip(0u64..).all(|(event, number)| event.id == format!("{number:020}")), "each once, in order");
+    assert!(
+        events.iter().zip(0u64..).all(|(event, number)| event.id == format!("{number:020}")),
+        "each once, in order"
+    );
     assert_eq!(store.health().damaged_files, 0);
 }
 

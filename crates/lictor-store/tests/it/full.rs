@@ -14,7 +14,8 @@ impl Disk {
     fn new(megabytes: u32) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let size = format!("size={megabytes}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output().ok()?;
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output().ok()?;
         if !mounted.status.success() {
             println!("skipped, needs root: {}", String::from_utf8_lossy(&mounted.stderr).trim());
             return None;
@@ -63,9 +64,11 @@ fn a_full_disk_is_told_and_mends_itself() {
     assert_eq!(store.health().lost, lost);
     disk.free();
     store.flush(PATIENCE).unwrap();
-    wait_for("the loss is told", || store.health().problem.is_none() && {
-        let told = all(&store.reader().unwrap());
-        told.iter().filter_map(|event| event.lost.as_ref()).map(|lost| lost.count).sum::<u64>() == lost
+    wait_for("the loss is told", || {
+        store.health().problem.is_none() && {
+            let told = all(&store.reader().unwrap());
+            told.iter().filter_map(|event| event.lost.as_ref()).map(|lost| lost.count).sum::<u64>() == lost
+        }
     });
     let stored = all(&store.reader().unwrap());
     let kept = stored.iter().filter(|event| event.kind != Kind::Lost).count() as u64;

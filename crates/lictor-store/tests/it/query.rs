@@ -60,7 +60,12 @@ fn check(reader: &Reader, events: &[Event]) {
                     break;
                 }
             }
-            assert!(found.iter().eq(expected.iter().copied()), "{filter:?} {order:?}: {} of {}", found.len(), expected.len());
+            assert!(
+                found.iter().eq(expected.iter().copied()),
+                "{filter:?} {order:?}: {} of {}",
+                found.len(),
+                expected.len()
+            );
             expected.reverse();
         }
     }

@@ -72,7 +72,10 @@ fn archive_and_store_are_one_table() {
     for (row, event) in rows.rows.iter().zip(&events) {
         assert_eq!(&serde_json::from_str::<Event>(&text(row, "event")).unwrap(), event);
         assert_eq!((text(row, "id"), text(row, "time")), (event.id.clone(), event.time.clone()));
-        assert_eq!((text(row, "operation"), text(row, "rule")), (event.operation(), event.verdict.clone().unwrap().rule.unwrap()));
+        assert_eq!(
+            (text(row, "operation"), text(row, "rule")),
+            (event.operation(), event.verdict.clone().unwrap().rule.unwrap())
+        );
     }
     // 20,000 events in steps of 10 ms: the last 50 s of them, then 10 s of the first half.
     let end = support::BEGIN_MS + 200_000;
@@ -82,7 +85,8 @@ fn archive_and_store_are_one_table() {
     };
     assert_eq!(bounded(Some(end - 50_000), None), Value::Int(5000));
     assert_eq!(bounded(Some(support::BEGIN_MS), Some(support::BEGIN_MS + 10_000)), Value::Int(1000));
-    let groups = ask(dir, &question("SELECT agent, count(*) AS n FROM events GROUP BY agent ORDER BY n DESC LIMIT 3")).unwrap();
+    let groups =
+        ask(dir, &question("SELECT agent, count(*) AS n FROM events GROUP BY agent ORDER BY n DESC LIMIT 3")).unwrap();
     assert_eq!((groups.head, groups.rows.len()), (vec!["agent".into(), "n".into()], 3));
 }
 

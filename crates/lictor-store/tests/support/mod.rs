@@ -52,7 +52,8 @@ impl Generator {
         self.number += 1;
         let micros = BEGIN_MS as u64 * 1000 + number * self.step_us;
         let time = jiff::Timestamp::from_microsecond(micros as i64).unwrap();
-        let id = ulid::Ulid::from_parts(micros / 1000, (u128::from(number) << 40) | u128::from(self.random() & 0xff_ffff));
+        let id =
+            ulid::Ulid::from_parts(micros / 1000, (u128::from(number) << 40) | u128::from(self.random() & 0xff_ffff));
         let kind = match self.below(100) {
             0..40 => Kind::File,
             40..62 => Kind::Exec,
@@ -94,14 +95,40 @@ impl Generator {
             1 => ("/usr/bin/bash", vec!["bash".into(), "-c".into(), format!("cd {home} && make test-{}", file % 300)]),
             2 => (
                 "/usr/local/rustup/toolchains/stable-x86_64-unknown-linux-gnu/bin/rustc",
-                ["rustc", "--crate-name", &format!("unit_{file}"), "--edition=2024", &format!("src/m{file}/lib.rs"),
-                 "--crate-type", "lib", "--emit=dep-info,metadata,link", "-C", "embed-bitcode=no", "-C",
-                 &format!("metadata={:016x}", file.wrapping_mul(0x9e37_79b9_7f4a_7c15))].map(str::to_owned).to_vec(),
+                [
+                    "rustc",
+                    "--crate-name",
+                    &format!("unit_{file}"),
+                    "--edition=2024",
+                    &format!("src/m{file}/lib.rs"),
+                    "--crate-type",
+                    "lib",
+                    "--emit=dep-info,metadata,link",
+                    "-C",
+                    "embed-bitcode=no",
+                    "-C",
+                    &format!("metadata={:016x}", file.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+                ]
+                .map(str::to_owned)
+                .to_vec(),
             ),
-            3 => ("/usr/bin/python3.12", ["python3", "-m", "pytest", &format!("tests/test_{file}.py"), "-q"].map(str::to_owned).to_vec()),
+            3 => (
+                "/usr/bin/python3.12",
+                ["python3", "-m", "pytest", &format!("tests/test_{file}.py"), "-q"].map(str::to_owned).to_vec(),
+            ),
             4 => ("/usr/bin/node", ["node", "/usr/local/bin/coder", "--project", &home].map(str::to_owned).to_vec()),
-            5 => ("/usr/bin/sed", ["sed", "-n", &format!("{},{}p", file, file + 40), &format!("src/m{file}/lib.rs")].map(str::to_owned).to_vec()),
-            6 => ("/usr/bin/gcc-14", ["gcc", "-O2", "-c", &format!("lib/c{file}.c"), "-o", &format!("/tmp/cc{:08x}.o", self.below(1 << 32))].map(str::to_owned).to_vec()),
+            5 => (
+                "/usr/bin/sed",
+                ["sed", "-n", &format!("{},{}p", file, file + 40), &format!("src/m{file}/lib.rs")]
+                    .map(str::to_owned)
+                    .to_vec(),
+            ),
+            6 => (
+                "/usr/bin/gcc-14",
+                ["gcc", "-O2", "-c", &format!("lib/c{file}.c"), "-o", &format!("/tmp/cc{:08x}.o", self.below(1 << 32))]
+                    .map(str::to_owned)
+                    .to_vec(),
+            ),
             7 => ("/usr/bin/rg", ["rg", "-n", &format!("fn handle_{}", file % 700), "src"].map(str::to_owned).to_vec()),
             _ => ("/usr/bin/cat", vec!["cat".into(), format!("src/m{file}/lib.rs")]),
         };
@@ -111,7 +138,8 @@ impl Generator {
             args: None,
             cmdline: Some(format!("node /usr/local/bin/coder --project {home}")),
         };
-        let shell = Parent { pid: Some(900), exe: Some("/usr/bin/bash".into()), args: None, cmdline: Some("-bash".into()) };
+        let shell =
+            Parent { pid: Some(900), exe: Some("/usr/bin/bash".into()), args: None, cmdline: Some("-bash".into()) };
         Process {
             // A process tells of itself about six times.
             pid: Some(2000 + (number / 6 % 3_000_000) as u32),
@@ -130,13 +158,18 @@ impl Generator {
     }
 
     fn project(&self, session: u64) -> String {
-        format!("{}-{}", ["api", "shop", "kernel", "docs", "ml", "infra", "mobile"][(session % 7) as usize], session % 60)
+        format!(
+            "{}-{}",
+            ["api", "shop", "kernel", "docs", "ml", "infra", "mobile"][(session % 7) as usize],
+            session % 60
+        )
     }
 
     fn file(&mut self, session: u64, denied: bool) -> File {
         let op = *[FileOp::Read, FileOp::Write, FileOp::Create, FileOp::Delete].get(self.below(4) as usize).unwrap();
         let path = if denied {
-            self.pick(&["/etc/shadow", "/home/dev1/.ssh/id_ed25519", "/home/dev2/.aws/credentials", "/srv/app/.env"]).to_owned()
+            self.pick(&["/etc/shadow", "/home/dev1/.ssh/id_ed25519", "/home/dev2/.aws/credentials", "/srv/app/.env"])
+                .to_owned()
         } else if self.below(12) == 0 {
             format!("/tmp/rustc{:08x}/rmeta.lib", self.below(1 << 32))
         } else {
