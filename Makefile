@@ -15,7 +15,7 @@ VM := tests/vm/lictor-vm
 CHECK := tests/vm/check
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build release test test-unit test-static test-guest test-too-old test-host test-llm test-sinks test-http test-ui ui ui-shots demo bench fuzz model classifier install uninstall clean-cache
+.PHONY: help deps rust build release test test-unit test-static test-guest test-too-old test-host test-llm test-sinks test-http test-ui ui ui-shots demo bench bench-store fuzz model classifier install uninstall clean-cache
 
 help: ## this list
 	@echo 'usage: make TARGET'
@@ -81,6 +81,10 @@ demo: build ## a coding session at work, and under attack
 
 bench: release ## what Lictor costs beside AppArmor, Landlock and auditd; writes a table
 	@bench/run
+
+bench-store: deps ## how fast the event store takes and finds 10 million events; prints tables
+	@dir=$$(mktemp -d "$${TMPDIR:-/var/tmp}/lictor-bench-XXXXXX"); trap 'rm -rf "$$dir"' EXIT; \
+	    cargo run --release -p lictor-store --example bench-store -- "$$dir/store" $(EVENTS)
 
 classifier: deps ## fetch what runs the classifier's model, and put both into /usr/lib/lictor (as root)
 	@models/fetch-runtime /usr/lib/lictor

@@ -11,7 +11,7 @@
 //! ```
 
 use crate::alert::{Alert, AlertChange, AlertFilter, NewSilence, Silence, SinkStatus};
-use crate::event::{Event, Kind, words};
+use crate::event::{Action, Event, Kind, Severity, words};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -222,6 +222,32 @@ pub struct EventFilter {
     /// Unix time in milliseconds; what is older is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since_ms: Option<i64>,
+    /// Unix time in milliseconds; what is this young or younger is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<i64>,
+    /// Empty: every verdict, and what was not judged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub verdicts: Vec<Action>,
+    /// At least so bad; what has no severity is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Who acted: a path, or a name without its folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// What was acted on: this file, or anything below this folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The other end: an address or a name, with `:PORT` behind it or without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// A rule that matched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Words that must all be there; see [`crate::search`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// Of those that are there already, the last so many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
@@ -243,9 +269,35 @@ impl EventFilter {
             && wanted(&self.agent, &event.agent)
             && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
             && (!self.denied || event.is_denied() || lost)
-            && self
-                .since_ms
-                .is_none_or(|since| event.time.parse::<Timestamp>().map_or(true, |time| time.as_millisecond() >= since))
+            && self.matches_time(event)
+            && self.matches_verdict(event)
+            && self.pid.is_none_or(|pid| event.process.pid == Some(pid))
+            && self.program.as_deref().is_none_or(|program| event.is_of_program(program))
+            && self.path.as_deref().is_none_or(|path| event.is_about_path(path))
+            && self.address.as_deref().is_none_or(|address| event.is_about_address(address))
+            && self.text.as_deref().is_none_or(|text| event.has_text(text))
+    }
+
+    fn matches_time(&self, event: &Event) -> bool {
+        if self.since_ms.is_none() && self.until_ms.is_none() {
+            return true;
+        }
+        event.time.parse::<Timestamp>().map_or(true, |time| {
+            let time = time.as_millisecond();
+            self.since_ms.is_none_or(|since| time >= since) && self.until_ms.is_none_or(|until| time < until)
+        })
+    }
+
+    fn matches_verdict(&self, event: &Event) -> bool {
+        let verdict = event.verdict.as_ref();
+        (self.verdicts.is_empty() || verdict.is_some_and(|verdict| self.verdicts.contains(&verdict.action)))
+            && self.severity.is_none_or(|least| verdict.and_then(|verdict| verdict.severity) >= Some(least))
+            && self.rule.as_deref().is_none_or(|wanted| event.rules().any(|rule| rule == wanted))
+    }
+
+    /// Whether everything in it can be looked for; the error is for people.
+    pub fn check(&self) -> Result<(), String> {
+        self.text.as_deref().map_or(Ok(()), |text| crate::search::pieces(text).map(drop))
     }
 }
 
@@ -346,6 +398,9 @@ pub struct Status {
     /// Each rule's hits, last hit and whom it hit.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub rules: serde_json::Value,
+    /// Where events are kept; absent in a daemon that keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreStatus>,
     pub uptime_ms: u64,
 }
 
@@ -359,6 +414,23 @@ pub struct Erased {
     pub others: u64,
     /// Records that went from other copies, by the copy's name.
     pub copies: Vec<(String, u64)>,
+}
+
+/// The event store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// `working` or `degraded`; enforcement does not depend on it.
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// Events since the daemon's start: on disk, waiting, and lost for want of room or time.
+    pub written: u64,
+    pub queued: u64,
+    pub lost: u64,
+    /// Damaged files that were put aside.
+    pub damaged_files: u64,
+    /// Bytes of the store; the archive is not counted.
+    pub size: u64,
 }
 
 /// One tier of the judge.

@@ -7,6 +7,7 @@
 //! - [`control`]: the protocol on the control socket, and [`wire`], its framing
 //! - [`client`]: a blocking client for it
 //! - [`log`]: reads the daemon's event files when no daemon answers
+//! - [`search`]: what it means that an event is about a program, a path, an address, some words
 //! - [`explain`]: turns one event into an answer to "why, and what would change it"
 //! - [`settings`]: `lictord.yaml`, which both programs read
 //! - [`view`]: what the HTTP interface shows, and [`query`], which events are asked for
@@ -21,6 +22,7 @@ pub mod event;
 pub mod explain;
 pub mod log;
 pub mod query;
+pub mod search;
 pub mod settings;
 pub mod view;
 pub mod wire;

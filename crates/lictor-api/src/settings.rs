@@ -6,6 +6,7 @@ pub mod classifier;
 pub mod http;
 pub mod llm;
 pub mod sinks;
+pub mod store;
 
 use crate::event::words;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,7 @@ pub struct Settings {
     pub sinks: sinks::Sinks,
     /// Where the HTTP interface listens.
     pub http: http::Http,
+    pub store: store::Store,
     /// Room in the kernel for the path patterns of all sessions, in cells of 16 bytes.
     pub automaton_cells: u32,
 }
@@ -54,6 +56,7 @@ impl Default for Settings {
             judge: Judge::default(),
             sinks: sinks::Sinks::default(),
             http: http::Http::default(),
+            store: store::Store::default(),
             automaton_cells: 1 << 20,
         }
     }

@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use lictor_api::alert::AlertState;
 use lictor_api::control::Mode;
-use lictor_api::event::{Kind, Severity};
+use lictor_api::event::{Action, Kind, Severity};
 use lictor_api::view::Role;
 use lictor_judge::rules::State;
 use std::ffi::OsString;
@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show what happened
     Events(EventsArgs),
+    /// Ask recorded events in SQL
+    Query(QueryArgs),
     /// Explain one event: why, by which line, and the line that would change it
     Explain(ExplainArgs),
     /// Show sessions and their process trees
@@ -219,6 +221,8 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: lictor events --denied --since 10m
          lictor events --follow --json --kind network,exec
+         lictor events --since 2d --program curl --address 10.0.0.1:443
+         lictor events --text \"pip install\" --limit 20
          lictor events --file session.jsonl")]
 pub(crate) struct EventsArgs {
     /// Go on with new events as they come
@@ -242,12 +246,72 @@ pub(crate) struct EventsArgs {
     /// Only what is younger than this: 30s, 10m, 2h, 1d
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) since: Option<SignedDuration>,
+    /// Only what is older than this
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) until: Option<SignedDuration>,
+    /// Only these verdicts: allow, deny, kill, hold, alert
+    #[arg(long, value_name = "V,...", value_delimiter = ',')]
+    pub(crate) verdict: Vec<Action>,
+    /// Only what is at least so bad: info, low, medium, high, critical
+    #[arg(long, value_name = "SEVERITY")]
+    pub(crate) severity: Option<Severity>,
+    /// Only what this process did
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+    /// Only what this program did: a path, or its last part
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) program: Option<String>,
+    /// Only what was done to this file, or below this folder
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Option<String>,
+    /// Only connections with this address or name; with :PORT, with that port
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Option<String>,
+    /// Only what this rule matched
+    #[arg(long, value_name = "RULE")]
+    pub(crate) rule: Option<String>,
+    /// Only what has all these words, anywhere
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) text: Option<String>,
     /// Only the last N
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
     /// Read this file of events instead of asking lictord
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: lictor query \"SELECT program, count(*) AS n FROM events WHERE denied GROUP BY program ORDER BY n DESC\"
+         lictor query --since 1d --csv \"SELECT time, session, object FROM events WHERE kind = 'network'\"
+         lictor query --columns
+
+There is one table, `events`: what lictord has stored, and its archive. It is only read. Root, or whoever may read the files
+of the store, can ask, with or without a running lictord. The SQL is SQLite's."
+)]
+pub(crate) struct QueryArgs {
+    /// One SELECT; `-` for standard input
+    #[arg(value_name = "SQL", required_unless_present = "columns")]
+    pub(crate) sql: Option<String>,
+    /// Only what is younger than this: 30s, 10m, 2h, 1d. Older events are not read, so that the answer comes sooner
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) since: Option<SignedDuration>,
+    /// Only what is older than this
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) until: Option<SignedDuration>,
+    /// How long it may take
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "60s")]
+    pub(crate) timeout: SignedDuration,
+    /// One JSON object a line
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) json: bool,
+    /// Comma-separated values; control characters are escaped, formulas are made text
+    #[arg(long)]
+    pub(crate) csv: bool,
+    /// List the columns of `events`
+    #[arg(long)]
+    pub(crate) columns: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,13 +5,15 @@ use crate::cli::EventsArgs;
 use crate::context::Context;
 use crate::output::{self, Cell};
 use anyhow::bail;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use lictor_api::{Event, EventFilter, EventLog};
+use lictor_store::events::history::History;
 use std::io::Write;
 use std::process::ExitCode;
 
 pub(crate) fn run(args: &EventsArgs, context: &Context, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     let filter = filter(args, Timestamp::now());
+    filter.check().map_err(anyhow::Error::msg)?;
     let mut printer = Printer::new(args.json);
     if let Some(file) = &args.file {
         return recorded(&EventLog::of_file(file), &filter, &mut printer, out);
@@ -19,15 +21,13 @@ pub(crate) fn run(args: &EventsArgs, context: &Context, out: &mut impl Write) ->
     let events = match context.connect() {
         Ok(client) => client.events(filter)?,
         Err(error) if error.is_no_daemon() && !filter.follow => {
-            let log = EventLog::of_state(&context.settings.state);
-            if log.files().is_empty() {
-                bail!("{error}; and no events are recorded in {}", context.settings.state.display());
+            let state = &context.settings.state;
+            let history = History::new(state, None, &filter)?;
+            if history.is_without_source(state) {
+                bail!("{error}; and no events are recorded in {}", state.display());
             }
-            eprintln!(
-                "lictor: no lictord answers; these are the events recorded in {}",
-                context.settings.state.display()
-            );
-            return recorded(&log, &filter, &mut printer, out);
+            eprintln!("lictor: no lictord answers; these are the events recorded in {}", state.display());
+            return past(history, &mut printer, out);
         }
         Err(error) => return Err(error.into()),
     };
@@ -38,6 +38,18 @@ pub(crate) fn run(args: &EventsArgs, context: &Context, out: &mut impl Write) ->
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what is recorded on this host.
+fn past(mut history: History, printer: &mut Printer, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    for event in history.by_ref() {
+        printer.print(out, &event?)?;
+    }
+    out.flush()?;
+    for problem in history.problems() {
+        eprintln!("lictor: {problem}");
+    }
+    Ok(if history.problems().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Prints what `log` holds. Damaged lines are named, and make the command fail when all else is printed.
@@ -58,13 +70,23 @@ fn recorded(
 
 fn filter(args: &EventsArgs, now: Timestamp) -> EventFilter {
     // A span that reaches back before the first representable time wants every event.
-    let since = args.since.and_then(|duration| now.checked_sub(duration).ok());
+    let ago =
+        |span: Option<SignedDuration>| span.and_then(|span| now.checked_sub(span).ok()).map(Timestamp::as_millisecond);
     EventFilter {
         session: args.session.clone(),
         agent: args.agent.clone(),
         kinds: args.kind.clone(),
         denied: args.denied,
-        since_ms: since.map(Timestamp::as_millisecond),
+        since_ms: ago(args.since),
+        until_ms: ago(args.until),
+        verdicts: args.verdict.clone(),
+        severity: args.severity,
+        pid: args.pid,
+        program: args.program.clone(),
+        path: args.path.clone(),
+        address: args.address.clone(),
+        rule: args.rule.clone(),
+        text: args.text.clone(),
         limit: args.limit,
         follow: args.follow,
     }

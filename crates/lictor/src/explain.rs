@@ -7,7 +7,8 @@ use crate::output::{self, Cell};
 use anyhow::{Context as _, bail};
 use lictor_api::bytes::printable;
 use lictor_api::control::Explanation;
-use lictor_api::{EventLog, explain};
+use lictor_api::{EventFilter, EventLog, explain};
+use lictor_store::events::history::{self, History};
 use std::io::{Read as _, Write};
 use std::process::ExitCode;
 use unicode_width::UnicodeWidthStr as _;
@@ -28,25 +29,25 @@ pub(crate) fn run(args: &ExplainArgs, context: &Context, out: &mut impl Write) -
 
 fn find(args: &ExplainArgs, context: &Context) -> anyhow::Result<Explanation> {
     let state = &context.settings.state;
-    let log = match &args.file {
-        Some(file) => EventLog::of_file(file),
+    let event = match &args.file {
+        Some(file) => EventLog::of_file(file).find(&args.id).map_err(anyhow::Error::from),
         None => match context.connect() {
             Ok(mut client) => return Ok(client.explain(&args.id)?),
             Err(error) if error.is_no_daemon() => {
-                let log = EventLog::of_state(state);
-                if log.files().is_empty() {
+                let history = History::new(state, None, &EventFilter { limit: Some(0), ..EventFilter::default() })?;
+                if history.is_without_source(state) {
                     bail!(
                         "{error}; and no events are recorded in {}: name a file of events with --file",
                         state.display()
                     );
                 }
-                log
+                history::find(state, None, &args.id).map_err(anyhow::Error::from)
             }
             Err(error) => return Err(error.into()),
         },
     };
     let place = || args.file.as_ref().unwrap_or(state).display().to_string();
-    let event = log.find(&args.id).with_context(|| format!("event {} was not found", args.id))?;
+    let event = event.with_context(|| format!("event {} was not found", args.id))?;
     let event = event.with_context(|| {
         format!("no event {} is recorded in {}: `lictor events` lists those that are", printable(&args.id), place())
     })?;

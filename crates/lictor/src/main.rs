@@ -13,6 +13,7 @@ mod judge;
 mod output;
 mod policy;
 mod ps;
+mod query;
 mod rules;
 mod run;
 mod sinks;
@@ -82,6 +83,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     let code = match cli.command {
         Command::Run(args) => return Ok(run::run(args, &context)),
         Command::Events(args) => events::run(&args, &context, &mut out)?,
+        Command::Query(args) => query::run(&args, &context, &mut out)?,
         Command::Explain(args) => explain::run(&args, &context, &mut out)?,
         Command::Ps(args) => ps::run(&args, &context, &mut out)?,
         Command::Status(args) => status::run(&args, &context, &mut out)?,

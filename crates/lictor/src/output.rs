@@ -48,13 +48,18 @@ pub(crate) fn row(out: &mut impl Write, widths: &[usize], cells: &[Cell]) -> io:
 
 /// Prints `rows` under `head`, every column as wide as its widest cell.
 pub(crate) fn table(out: &mut impl Write, head: &[&str], rows: &[Vec<Cell>]) -> io::Result<()> {
-    let head: Vec<Cell> = head.iter().map(|text| Cell::styled(text, HEAD)).collect();
-    let mut widths: Vec<usize> = head.iter().map(|cell| cell.text.width()).collect();
-    for (width, at) in widths.iter_mut().zip(0..) {
-        *width = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.text.width()).fold(*width, usize::max);
-    }
-    row(out, &widths, &head)?;
+    let widths = widths(head, rows);
+    row(out, &widths, &head.iter().map(|text| Cell::styled(text, HEAD)).collect::<Vec<_>>())?;
     rows.iter().try_for_each(|cells| row(out, &widths, cells))
+}
+
+/// How wide each column of such a table is.
+pub(crate) fn widths(head: &[&str], rows: &[Vec<Cell>]) -> Vec<usize> {
+    let own = |(at, head): (usize, &&str)| {
+        let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.text.width());
+        cells.fold(Cell::new(head).text.width(), usize::max)
+    };
+    head.iter().enumerate().map(own).collect()
 }
 
 /// What became of the action, in one word.

@@ -55,6 +55,11 @@ fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
         let why = if tier.reasons.is_empty() { String::new() } else { format!(": {}", tier.reasons.join("; ")) };
         line(out, "tier", format!("{} {}{}", tier.tier, printable(&tier.state), printable(&why)))?;
     }
+    if let Some(store) = &status.store {
+        let why = if store.reasons.is_empty() { String::new() } else { format!(": {}", store.reasons.join("; ")) };
+        let lost = if store.lost == 0 { String::new() } else { format!(", {} lost", store.lost) };
+        line(out, "store", format!("{}, {} MB{lost}{why}", store.state, store.size >> 20))?;
+    }
     if !status.counters.is_empty() {
         writeln!(out)?;
         let rows: Vec<Vec<Cell>> =
@@ -86,6 +91,13 @@ mod tests {
             judge: Vec::new(),
             rules: serde_json::Value::Null,
             counters: [("denied".to_owned(), 4), ("events_total".to_owned(), 17)].into(),
+            store: Some(lictor_api::control::StoreStatus {
+                state: "degraded".into(),
+                reasons: vec!["the disk is full".into()],
+                lost: 7,
+                size: 5 << 20,
+                ..Default::default()
+            }),
             uptime_ms: 61_000,
         };
         assert_eq!(

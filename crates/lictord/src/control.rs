@@ -15,11 +15,11 @@ use lictor_api::control::{
     EventFilter, Mode, Pong, Reloaded, Reply, Request, SessionInfo, StartSession, Started, Summary, TaskInfo, VERSION,
 };
 use lictor_api::event::Event;
-use lictor_api::log::EventLog;
 use lictor_api::{bytes, explain, wire};
 use lictor_bpf::PidFd;
 use lictor_engine::policy::{BUILTIN, PolicyFile};
 use lictor_store::audit::{self, Actor, Entry};
+use lictor_store::events::{Reader, StoreError, history};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::{Gid, Group, Uid, chown};
 
@@ -150,7 +150,7 @@ fn answer(daemon: &Daemon, peer: &Peer, request: Request) -> Result<Reply> {
             let recent = daemon.recorder().find(&id).map(|event| Event::clone(&event));
             let event = match recent {
                 Some(event) => Some(event),
-                None => EventLog::of_state(&daemon.settings.state).find(&id)?,
+                None => history::find(&daemon.settings.state, reader(daemon)?, &id)?,
             };
             Reply::Explanation(Box::new(explain::explain(event.with_context(|| format!("there is no event {id}"))?)))
         }
@@ -352,19 +352,45 @@ pub(crate) fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
         .collect())
 }
 
+/// The store's, if this daemon has one.
+fn reader(daemon: &Daemon) -> Result<Option<Reader>, StoreError> {
+    let store = daemon.recorder().store();
+    store.map(|store| store.reader()).transpose()
+}
+
+/// What is recorded and wanted, oldest first.
+fn past(daemon: &Daemon, writer: &mut BufWriter<UnixStream>, filter: &EventFilter) -> Result<()> {
+    let mut history = history::History::new(&daemon.settings.state, reader(daemon)?, filter)?;
+    for event in history.by_ref() {
+        wire::write(writer, &Reply::Event(Box::new(event?)))?;
+    }
+    for problem in history.problems() {
+        tracing::warn!("{problem}");
+    }
+    Ok(())
+}
+
 fn events(daemon: &Daemon, writer: &mut BufWriter<UnixStream>, filter: EventFilter) -> Result<()> {
     use std::io::Write as _;
+    if let Err(problem) = filter.check() {
+        return Ok(wire::write(writer, &Reply::error(problem))?);
+    }
     if !filter.follow {
         daemon.flush();
-        let (events, errors) = EventLog::of_state(&daemon.settings.state).select(&filter);
-        for error in errors {
-            tracing::warn!("{error}");
-        }
-        for event in events {
-            wire::write(writer, &Reply::Event(Box::new(event)))?;
-        }
-        wire::write(writer, &Reply::End(true))?;
-        return Ok(());
+        return match past(daemon, writer, &filter) {
+            Ok(()) => Ok(wire::write(writer, &Reply::End(true))?),
+            Err(error) => match error.downcast::<StoreError>() {
+                // The client is told, and may ask for something else.
+                Ok(error) => {
+                    // The thread that writes has not met the damage yet.
+                    if let (true, Some(store)) = (error.is_damage(), daemon.recorder().store()) {
+                        store.suspect();
+                    }
+                    Ok(wire::write(writer, &Reply::error(error))?)
+                }
+                Err(error) => Err(error),
+            },
+        };
     }
     let (past, queue) = daemon.recorder().follow(filter);
     for event in past {

@@ -77,6 +77,8 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) const BEAT: Duration = Duration::from_millis(500);
 /// How long a client waits for the last events at the most.
 const FLUSH: Duration = Duration::from_secs(40);
+/// How long it waits for the disk then: what is not there yet is not found.
+const STORE_FLUSH: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM (or, private, until the session is over).
 pub fn run(start: Start) -> Result<()> {
@@ -127,7 +129,7 @@ pub fn run(start: Start) -> Result<()> {
     sensor.set_common_identities(&loaders::find(&sensor)?)?;
     let audit = audit::open(&settings, private)?;
     let dispatcher = telling::start(&settings, private)?;
-    let recorder = Recorder::open(&settings.state, audit.clone(), dispatcher.clone())?;
+    let recorder = Recorder::open(&settings, private, audit.clone(), dispatcher.clone())?;
     let own = guard;
     // Numbers of judges start anew with each daemon: what an earlier one was told means nothing any more.
     for (print, ..) in sensor.remembered()? {
@@ -230,6 +232,15 @@ pub fn run(start: Start) -> Result<()> {
     if let Some(dispatcher) = &daemon.dispatcher {
         // After the ring thread, whose last events it gets.
         daemon.beat_while(|| dispatcher.close(GRACE));
+    }
+    // Clients may hold on to the daemon, so nothing is written by dropping it.
+    let store = daemon.recorder().store();
+    if let Some(store) = store {
+        daemon.beat_while(|| {
+            if let Err(error) = store.flush(STORE_FLUSH) {
+                tracing::error!("{error}");
+            }
+        });
     }
     // Whoever comes next has all the time there is from now on.
     daemon.beat();
@@ -426,6 +437,10 @@ impl Daemon {
         while self.judging.pending() > 0 && began.elapsed() < FLUSH && !self.stopping.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(5));
         }
+        let store = self.recorder().store();
+        if let Some(Err(error)) = store.map(|store| store.flush(STORE_FLUSH)) {
+            tracing::warn!("{error}");
+        }
     }
 
     pub(crate) fn reload(&self, by: &Actor) -> Result<()> {
@@ -507,6 +522,7 @@ impl Daemon {
             .collect(),
             judge: self.judging.status(),
             rules: self.judging.rule_counts(),
+            store: self.recorder().store_status(),
             uptime_ms: self.started.elapsed().as_millis() as u64,
         })
     }

@@ -51,7 +51,7 @@ fn killed_at_any_moment_the_chain_verifies_and_nothing_acknowledged_is_lost() {
     let mut total = 0;
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "crash::child", "--nocapture"])
+            .args(["--exact", "audit::crash::child", "--nocapture"])
             .env(CHILD, &audit)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
