@@ -11,11 +11,13 @@ use lictor_api::control::{Erased, StartSession, Started};
 use lictor_api::settings::Settings;
 use lictor_sinks::alerts::file::FileError;
 use lictor_sinks::forget::{self, Whose};
+use lictor_api::log::{CURRENT, PREVIOUS};
+use lictor_store::events::history::store_dir;
+use lictor_store::events::{Goes, Limits, erase_stopped};
 use lictor_store::audit::{self, Actor, Audit, Copies, Entry, EventFiles, Kind, Options, Person, Request, Subject};
 use serde_json::json;
 
 use crate::daemon::Daemon;
-use crate::record::Recorder;
 
 /// How long the disk may take for a checkpoint that somebody waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -142,7 +144,17 @@ impl Daemon {
     }
 }
 
-/// The files of recorded events, and those in memory.
+/// What sessions without a daemon recorded.
+fn event_files(settings: &Settings) -> Vec<PathBuf> {
+    [PREVIOUS, CURRENT].map(|name| settings.state.join(name)).into()
+}
+
+fn goes(person: &Person) -> Goes {
+    let person = person.clone();
+    Arc::new(move |event| person.is_told_of_by(event))
+}
+
+/// The event store with its archive, event files, and events in memory.
 struct RecordedEvents<'a>(&'a Daemon);
 
 impl Copies for RecordedEvents<'_> {
@@ -151,11 +163,15 @@ impl Copies for RecordedEvents<'_> {
     }
 
     fn erase(&self, person: &Person) -> Result<u64, String> {
-        let files = self.0.recorder().begin_erasure(person).map_err(|error| format!("{error:#}"))?;
-        let gone = EventFiles::new(files.to_vec()).erase(person);
-        let ended = self.0.recorder().end_erasure().map_err(|error| format!("{error:#}"));
-        let gone = gone?;
-        ended.map(|()| gone)
+        let store = {
+            let mut recorder = self.0.recorder();
+            recorder.forget(person);
+            recorder.store()
+        };
+        // A file that sessions without a daemon left, and the store.
+        let left = EventFiles::new(event_files(&self.0.settings)).erase(person)?;
+        let kept = store.map_or(Ok(0), |store| store.erase(&goes(person), PATIENCE));
+        kept.map(|kept| left + kept).map_err(|error| error.to_string())
     }
 }
 
@@ -188,8 +204,9 @@ pub fn erase_stopped(settings: &Settings, request: &Request) -> Result<Erased> {
             "recorded events"
         }
         fn erase(&self, person: &Person) -> Result<u64, String> {
-            let files: Vec<PathBuf> = Recorder::files(&self.0.state).into();
-            EventFiles::new(files).erase(person)
+            let left = EventFiles::new(event_files(self.0)).erase(person)?;
+            let kept = erase_stopped(&store_dir(&self.0.state), &goes(person), Limits::new(&self.0.store));
+            kept.map(|kept| left + kept).map_err(|error| error.to_string())
         }
     }
     struct StoppedTold<'a>(&'a Settings);

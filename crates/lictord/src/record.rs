@@ -16,7 +16,7 @@ use lictor_api::control::{EventFilter, StoreStatus};
 use lictor_api::event::{Event, Kind, Lost};
 use lictor_api::settings::Settings;
 use lictor_sinks::Dispatcher;
-use lictor_store::audit::{Audit, Entry};
+use lictor_store::audit::{Audit, Entry, Person};
 use lictor_store::events::history::store_dir;
 use lictor_store::events::{Limits, Store};
 
@@ -129,6 +129,12 @@ impl Recorder {
             }
             Sink::Nothing { .. } => {}
         }
+    }
+
+    /// Forgets what tells of `person` in memory; what waits for the store is handed over.
+    pub(crate) fn forget(&mut self, person: &Person) {
+        self.recent.retain(|event| !person.is_told_of_by(event));
+        self.flush();
     }
 
     /// The store, for whoever reads there, or waits for the disk: not with the recorder locked.
@@ -283,7 +289,7 @@ mod tests {
     fn a_follower_gets_what_was_there_and_what_comes() {
         let dir = tempfile::tempdir().unwrap();
         for private in [true, false] {
-            let mut recorder = Recorder::open(&settings(dir.path()), private).unwrap();
+            let mut recorder = Recorder::open(&settings(dir.path()), private, None, None).unwrap();
             recorder.write(event("1"));
             let (past, queue) = recorder.follow(EventFilter::default());
             recorder.write(event("2"));
@@ -310,14 +316,30 @@ mod tests {
     #[test]
     fn a_store_that_cannot_be_used_is_told_and_counted() {
         let dir = tempfile::tempdir().unwrap();
-        let _other = Recorder::open(&settings(dir.path()), false).unwrap();
-        let mut recorder = Recorder::open(&settings(dir.path()), false).unwrap();
+        let _other = Recorder::open(&settings(dir.path()), false, None, None).unwrap();
+        let mut recorder = Recorder::open(&settings(dir.path()), false, None, None).unwrap();
         recorder.write(event("1"));
         recorder.flush();
         let status = recorder.store_status().unwrap();
         assert_eq!((status.state.as_str(), status.lost), ("degraded", 1));
         assert!(status.reasons[0].contains("another lictord"), "{:?}", status.reasons);
         assert_eq!(recorder.find("1").unwrap().id, "1", "what is in memory is still shown");
+    }
+
+    #[test]
+    fn what_is_recorded_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("told.jsonl");
+        let text = format!("sinks: {{a: {{type: file, path: {}}}}}", out.display());
+        let sinks = Settings::parse("l.yaml", text.as_bytes()).unwrap().sinks;
+        let host = lictor_sinks::format::Host { name: "box".into(), version: "1".into() };
+        let dispatcher = Arc::new(Dispatcher::start(&sinks, dir.path(), host).unwrap());
+        let mut recorder =
+            Recorder::open(&settings(dir.path()), true, None, Some(Arc::clone(&dispatcher))).unwrap();
+        recorder.write(event("first"));
+        dispatcher.close(Duration::from_secs(10));
+        let told = std::fs::read_to_string(out).unwrap();
+        assert!(told.contains("first"), "{told}");
     }
 
     #[test]

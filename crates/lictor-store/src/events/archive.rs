@@ -176,12 +176,9 @@ impl Step<'_> {
         let name = format!("{}.parquet", self.name);
         self.days
             .into_values()
-            .map(|mut day| {
-                day.write_group()?;
-                day.writer.finish().at(&day.path)?;
-                day.writer.inner().sync_all().at(&day.path)?;
+            .map(|day| {
                 let path = day.path.with_file_name(&name);
-                Ok((day.path, path))
+                Ok((day.finish()?, path))
             })
             .collect()
     }
@@ -201,6 +198,14 @@ impl Day {
         Ok(Self { path, writer, rows: Vec::new() })
     }
 
+    /// Where it is now.
+    fn finish(mut self) -> Result<PathBuf, StoreError> {
+        self.write_group()?;
+        self.writer.finish().at(&self.path)?;
+        self.writer.inner().sync_all().at(&self.path)?;
+        Ok(self.path)
+    }
+
     fn write_group(&mut self) -> Result<(), StoreError> {
         if self.rows.is_empty() {
             return Ok(());
@@ -213,6 +218,29 @@ impl Day {
         }
         group.close().at(&self.path)?;
         Ok(())
+    }
+}
+
+/// One file, written anew.
+pub(super) struct PartWriter(Day);
+
+impl PartWriter {
+    /// Under a name beside `path` that no reader of the archive looks at.
+    pub(super) fn beside(path: &Path) -> Result<Self, StoreError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Day::new(path.with_file_name(format!(".{name}.new"))).map(Self)
+    }
+
+    pub(super) fn push(&mut self, row: Vec<Value>) -> Result<(), StoreError> {
+        self.0.rows.push(row);
+        if self.0.rows.len() >= GROUP { self.0.write_group() } else { Ok(()) }
+    }
+
+    /// Puts what was written in the place of `path`.
+    pub(super) fn replace(self, path: &Path) -> Result<(), StoreError> {
+        let new = self.0.finish()?;
+        fs::rename(&new, path).at(path)?;
+        sync_dir(path.parent().unwrap_or(path))
     }
 }
 

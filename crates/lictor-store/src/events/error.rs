@@ -27,6 +27,8 @@ pub enum StoreError {
     Log(lictor_api::log::LogError),
     #[error("the query cannot be answered: {0}")]
     Query(String),
+    #[error("events are not erased: {0}")]
+    NotErased(String),
     #[error("the last events are not on disk yet: {0}")]
     NotDurable(String),
 }

@@ -62,7 +62,7 @@ impl File {
         connection
             .execute_batch(
                 "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-                 PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 33554432; PRAGMA trusted_schema = OFF;",
+                 PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 33554432; PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON;",
             )
             .at(&self.path)
     }
@@ -142,18 +142,7 @@ impl File {
     pub(super) fn close_chunk(&mut self, chunk: &Chunk, now_ms: i64) -> Result<(), StoreError> {
         let path = &self.path;
         let transaction = self.connection.transaction().at(path)?;
-        {
-            let mut insert =
-                transaction.prepare_cached("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?, ?)").at(path)?;
-            for (first, lines, span) in chunk.blocks() {
-                let data = block::pack(lines).at(path)?;
-                insert.execute(params![first, span.min_ms, span.max_ms, span.min_id, span.max_id, data]).at(path)?;
-            }
-            let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO term VALUES (?, ?, ?)").at(path)?;
-            for (term, places) in chunk.sorted_terms() {
-                insert.execute(params![chunk.first, term as i64, block::pack_places(places)]).at(path)?;
-            }
-        }
+        write_blocks(&transaction, chunk, path)?;
         let span = chunk.span(0..chunk.len());
         transaction
             .execute(
@@ -163,6 +152,19 @@ impl File {
             .at(path)?;
         transaction.execute("DELETE FROM open", []).at(path)?;
         transaction.execute("UPDATE next SET number = ?", [chunk.first + chunk.len() as u64]).at(path)?;
+        transaction.commit().at(path)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a closed chunk anew, with its terms.
+    pub(super) fn replace_chunk(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
+        let path = &self.path;
+        let transaction = self.connection.transaction().at(path)?;
+        transaction.execute("DELETE FROM term WHERE chunk = ?", [chunk.first]).at(path)?;
+        write_blocks(&transaction, chunk, path)?;
         transaction.commit().at(path)
     }
 
@@ -197,6 +199,19 @@ impl File {
         while rows.next().at(&self.path)?.is_some() {}
         Ok(())
     }
+}
+
+fn write_blocks(transaction: &Connection, chunk: &Chunk, path: &Path) -> Result<(), StoreError> {
+    let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?, ?)").at(path)?;
+    for (first, lines, span) in chunk.blocks() {
+        let data = block::pack(lines).at(path)?;
+        insert.execute(params![first, span.min_ms, span.max_ms, span.min_id, span.max_id, data]).at(path)?;
+    }
+    let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO term VALUES (?, ?, ?)").at(path)?;
+    for (term, places) in chunk.sorted_terms() {
+        insert.execute(params![chunk.first, term as i64, block::pack_places(places)]).at(path)?;
+    }
+    Ok(())
 }
 
 /// As [`File::open_chunk`], for whoever only reads.
@@ -249,6 +264,19 @@ pub(super) fn damaged_files(dir: &Path) -> u64 {
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let prefix = format!("{NAME}.damaged");
     names.filter(|name| name.starts_with(&prefix) && !name.ends_with("-wal") && !name.ends_with("-shm")).count() as u64
+}
+
+/// Removes the damaged files; gives how many there were.
+pub(super) fn remove_damaged(dir: &Path) -> Result<u64, StoreError> {
+    let count = damaged_files(dir);
+    let prefix = format!("{NAME}.damaged");
+    for entry in std::fs::read_dir(dir).at(dir)? {
+        let path = entry.at(dir)?.path();
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix)) {
+            std::fs::remove_file(&path).at(&path)?;
+        }
+    }
+    Ok(count)
 }
 
 /// Whether the whole file is sound; reads all of it.

@@ -6,7 +6,7 @@ use super::error::StoreError;
 use super::reader::{ChunkInfo, Reader};
 use super::store::Shared;
 use jiff::Timestamp;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Chunks that are archived and forgotten in one step: the writer is busy for a moment with it.
@@ -57,6 +57,7 @@ impl Keeper {
         drop(reader);
         while self.step()? {}
         if let Some(limits) = &self.shared.limits.archive {
+            let _nobody_erases = self.shared.archiving.lock().unwrap_or_else(PoisonError::into_inner);
             archive::prune(&self.shared.dir, limits, Timestamp::now())?;
         }
         Ok(())
@@ -69,6 +70,8 @@ impl Keeper {
 
     /// Archives and forgets some chunks; false when there is nothing to do.
     fn step(&mut self) -> Result<bool, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let _nobody_erases = shared.archiving.lock().unwrap_or_else(PoisonError::into_inner);
         let reader = self.reader()?;
         let chunks = reader.chunks()?;
         let (size, _) = reader.size()?;

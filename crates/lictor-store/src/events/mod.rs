@@ -23,6 +23,7 @@ pub mod archive;
 mod block;
 mod chunk;
 mod columns;
+mod erase;
 mod error;
 mod file;
 pub mod history;
@@ -35,6 +36,7 @@ mod terms;
 mod writer;
 
 pub use columns::{COLUMNS, Value};
+pub use erase::{Goes, erase_stopped};
 pub use error::StoreError;
 pub use reader::{Found, Order, Page, Reader};
 pub use store::{Health, Limits, Store};

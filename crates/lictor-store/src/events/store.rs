@@ -2,6 +2,7 @@
 //! The store as whoever writes into it sees it: a queue that never makes anybody wait.
 
 use super::chunk::Chunk;
+use super::erase::Erasure;
 use super::error::{At as _, StoreError};
 use super::keeper::Keeper;
 use super::reader::Reader;
@@ -83,6 +84,8 @@ pub(super) struct Shared {
     /// Something was written, or failed.
     done: Condvar,
     pub(super) open: Arc<RwLock<Chunk>>,
+    /// Held by whoever changes the archive.
+    pub(super) archiving: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -97,6 +100,7 @@ pub(super) struct Queue {
     pub(super) given_up: u64,
     /// All chunks that begin before this number are to be forgotten.
     pub(super) forget_before: Option<u64>,
+    pub(super) erase: Option<Erasure>,
     /// A reader met damage: the file is to be looked through.
     pub(super) suspect: bool,
     /// It is damaged.
@@ -149,6 +153,7 @@ impl Store {
             work: Condvar::new(),
             done: Condvar::new(),
             open: Arc::new(RwLock::new(Chunk::new(0))),
+            archiving: Mutex::new(()),
         });
         shared.queue().health.damaged_files = file::damaged_files(dir);
         let mut writer = Writer::new(Arc::clone(&shared));
@@ -196,6 +201,10 @@ impl Store {
         }
         let why = self.health().problem.unwrap_or_else(|| format!("the disk took longer than {patience:?}"));
         Err(StoreError::NotDurable(why))
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     #[must_use]

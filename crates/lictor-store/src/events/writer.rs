@@ -3,6 +3,7 @@
 
 use super::archive;
 use super::chunk::{Batch, Chunk};
+use super::erase::{Erasure, Goes};
 use super::error::StoreError;
 use super::file::{self, File};
 use super::store::{Queue, Shared};
@@ -23,6 +24,15 @@ const PAUSE: Duration = Duration::from_millis(250);
 const IDLE: Duration = Duration::from_secs(1);
 /// However few events come, a chunk is closed after this, so that age can be counted by chunks.
 const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// What there is to do besides writing.
+struct Orders {
+    stop: bool,
+    put_aside: bool,
+    /// All chunks that begin before this number.
+    forget: Option<u64>,
+    erase: Option<Erasure>,
+}
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -68,13 +78,17 @@ impl Writer {
 
     pub(super) fn run(mut self) {
         loop {
-            let (stop, put_aside, forget) = self.collect();
+            let Orders { stop, put_aside, forget, erase } = self.collect();
             if put_aside {
                 self.put_aside("a reader met damage");
             }
             let written = self.write();
             if written && let Some(before) = forget {
                 self.forget(before);
+            }
+            if let Some(erasure) = erase {
+                // Whoever asked may have gone.
+                let _nobody_waits = erasure.answer.send(self.erase(written, &erasure.goes));
             }
             if stop && (self.batch.is_empty() || !written) {
                 let mut queue = self.shared.queue();
@@ -96,7 +110,7 @@ impl Writer {
     }
 
     /// Waits for work, and takes as much of it as fits into one transaction.
-    fn collect(&mut self) -> (bool, bool, Option<u64>) {
+    fn collect(&mut self) -> Orders {
         let shared = Arc::clone(&self.shared);
         let mut queue = shared.queue();
         if self.batch.is_empty() {
@@ -110,7 +124,12 @@ impl Writer {
                 queue = shared.wait_for_work(queue, rest);
             }
         }
-        let orders = (queue.stop, std::mem::take(&mut queue.put_aside), queue.forget_before);
+        let orders = Orders {
+            stop: queue.stop,
+            put_aside: std::mem::take(&mut queue.put_aside),
+            forget: queue.forget_before,
+            erase: queue.erase.take(),
+        };
         if !self.batch.is_empty() {
             return orders;
         }
@@ -187,7 +206,7 @@ impl Writer {
             self.batch = Batch::default();
             self.written();
         }
-        self.close_chunk(now)
+        self.close_chunk(now, false)
     }
 
     fn written(&mut self) {
@@ -201,19 +220,29 @@ impl Writer {
         self.shared.tell();
     }
 
-    fn close_chunk(&mut self, now: i64) -> Result<(), StoreError> {
+    fn close_chunk(&mut self, now: i64, at_once: bool) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         let longest = (shared.limits.keep / 8).min(LONGEST).as_millis() as i64;
         let open = shared.open.read().unwrap_or_else(PoisonError::into_inner);
         let full = open.room() <= NOTICES;
         let old = open.len() > 0 && now.saturating_sub(open.opened_ms) > longest;
-        let Some(file) = self.file.as_mut().filter(|_| full || old) else { return Ok(()) };
+        let Some(file) = self.file.as_mut().filter(|_| full || old || (at_once && open.len() > 0)) else { return Ok(()) };
         file.close_chunk(&open, now)?;
         self.stored += open.len() as u64;
         let next = Chunk::new(open.first + open.len() as u64);
         drop(open);
         *shared.open.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
+    }
+
+    /// Erases what is on disk, the open chunk as a closed one.
+    fn erase(&mut self, written: bool, goes: &Goes) -> Result<u64, StoreError> {
+        let cannot = || StoreError::NotErased("the event store cannot write at the moment: see its status".to_owned());
+        if !written {
+            return Err(cannot());
+        }
+        self.close_chunk(Timestamp::now().as_millisecond(), true)?;
+        self.file.as_mut().ok_or_else(cannot)?.erase(goes)
     }
 
     fn forget(&mut self, before: u64) {
@@ -312,7 +341,7 @@ impl Writer {
 /// Waits until there is something to do, and then a little for more of it.
 fn gather<'a>(shared: &'a Shared, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
     let idle = |queue: &Queue| {
-        queue.events.is_empty() && !queue.stop && !queue.put_aside && queue.forget_before.is_none() && queue.untold == 0
+        queue.events.is_empty() && !queue.stop && !queue.put_aside && queue.forget_before.is_none() && queue.erase.is_none() && queue.untold == 0
     };
     let end = Instant::now() + IDLE;
     while idle(&queue)
@@ -322,7 +351,7 @@ fn gather<'a>(shared: &'a Shared, mut queue: MutexGuard<'a, Queue>) -> MutexGuar
     }
     let end = Instant::now() + GATHER;
     while !idle(&queue)
-        && !(queue.stop || queue.hurry || queue.put_aside || queue.events.len() >= BATCH)
+        && !(queue.stop || queue.hurry || queue.put_aside || queue.erase.is_some() || queue.events.len() >= BATCH)
         && let Some(rest) = end.checked_duration_since(Instant::now())
     {
         queue = shared.wait_for_work(queue, rest);

@@ -4,6 +4,7 @@
 mod archive;
 mod crash;
 mod damage;
+mod erase;
 mod full;
 mod query;
 mod sql;

@@ -32,7 +32,7 @@ fn question(sql: &str) -> Question<'_> {
     Question { sql, since_ms: None, until_ms: None, time_limit: Duration::from_secs(60) }
 }
 
-fn number(dir: &Path, sql: &str) -> i64 {
+pub(super) fn number(dir: &Path, sql: &str) -> i64 {
     match ask(dir, &question(sql)).unwrap().rows[..] {
         [ref row] => match row[..] {
             [Value::Int(number)] => number,
