@@ -27,7 +27,7 @@ pub struct EventQuery {
     pub severity: Vec<Severity>,
     /// Only what was refused, or would have been.
     pub denied: bool,
-    /// Every word of it is somewhere in the event; capital letters are the same as small ones.
+    /// Every word of it stands somewhere in the event; capital letters are the same as small ones.
     pub text: Option<String>,
     /// RFC 3339; what is older is left out.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -67,7 +67,7 @@ impl EventQuery {
             && (!self.denied || event.is_denied() || lost)
             && self.in_time(event)
             && self.names(event)
-            && self.text.as_ref().is_none_or(|text| holds_words(event, text))
+            && self.text.as_ref().is_none_or(|text| event.has_text(text))
     }
 
     fn in_time(&self, event: &Event) -> bool {
@@ -83,7 +83,7 @@ impl EventQuery {
         let any =
             |wanted: &[String], fits: &dyn Fn(&str) -> bool| wanted.is_empty() || wanted.iter().any(|it| fits(it));
         any(&self.program, &|wanted| event.process.exe.as_deref().is_some_and(|exe| is_program(wanted, exe)))
-            && any(&self.path, &|wanted| paths(event).any(|path| is_below(wanted, path)))
+            && any(&self.path, &|wanted| event.paths().any(|path| is_below(wanted, path)))
             && any(&self.address, &|wanted| {
                 let network = event.network.as_ref();
                 network.and_then(|network| network.address.as_deref()).is_some_and(|address| like(wanted, address))
@@ -95,16 +95,6 @@ impl EventQuery {
                     .is_some_and(|verdict| verdict.rule.iter().chain(&verdict.also).any(|rule| like(wanted, rule)))
             })
     }
-}
-
-/// The paths that an event is about.
-pub fn paths(event: &Event) -> impl Iterator<Item = &str> {
-    let file = event.file.iter().flat_map(|file| [file.path.as_deref(), file.to.as_deref()]);
-    let exec = event.exec.iter().map(|exec| exec.path.as_deref());
-    let memory = event.memory.iter().map(|memory| memory.path.as_deref());
-    let socket =
-        event.network.iter().filter(|network| network.port.is_none()).map(|network| network.address.as_deref());
-    file.chain(exec).chain(memory).chain(socket).flatten()
 }
 
 fn is_program(wanted: &str, exe: &str) -> bool {
@@ -148,18 +138,6 @@ pub fn like(pattern: &str, text: &str) -> bool {
         }
     }
     pattern[p..].iter().all(|c| *c == '*')
-}
-
-fn holds_words(event: &Event, text: &str) -> bool {
-    // Everything that people read in an event, so that they find what they see.
-    let mut all = serde_json::to_string(event).unwrap_or_default();
-    all.push_str(&event.object());
-    let all = all.to_lowercase();
-    text.to_lowercase().split_whitespace().all(|word| {
-        // In JSON, quotes and backslashes are written otherwise.
-        let escaped = serde_json::to_string(word).unwrap_or_default();
-        all.contains(word) || all.contains(escaped.trim_matches('"'))
-    })
 }
 
 #[cfg(test)]

@@ -87,12 +87,14 @@ impl Event {
         texts
     }
 
-    /// The files that it is about.
+    /// The files that it is about, sockets among them.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let network = self.network.iter().filter(|network| network.port.is_none());
+        let socket = network.filter_map(|network| network.address.as_deref());
         let exec = self.exec.iter().filter_map(|exec| exec.path.as_deref());
         let file = self.file.iter().flat_map(|file| [file.path.as_deref(), file.to.as_deref()]).flatten();
         let memory = self.memory.iter().filter_map(|memory| memory.path.as_deref());
-        exec.chain(file).chain(memory)
+        exec.chain(file).chain(memory).chain(socket)
     }
 
     /// The other end of a connection, by address and by name.
@@ -121,7 +123,8 @@ impl Event {
     }
 
     /// Whether all words of `text` are in it.
-    pub(crate) fn has_text(&self, text: &str) -> bool {
+    #[must_use]
+    pub fn has_text(&self, text: &str) -> bool {
         let texts = self.texts();
         pieces(text).is_ok_and(|pieces| pieces.iter().all(|piece| texts.iter().any(|text| has_piece(text, piece))))
     }

@@ -81,6 +81,10 @@ impl Params {
     }
 
     pub(crate) fn event_query(&mut self) -> Result<EventQuery, ApiError> {
+        let text = self.one("text")?;
+        if let Some(text) = &text {
+            lictor_api::search::pieces(text).map_err(|error| ApiError::invalid(format!("`text`: {error}")))?;
+        }
         Ok(EventQuery {
             session: self.take("session"),
             agent: self.take("agent"),
@@ -93,7 +97,7 @@ impl Params {
             rule: self.take("rule"),
             severity: self.words("severity")?,
             denied: self.flag("denied")?,
-            text: self.one("text")?,
+            text,
             since: self.time("since")?,
             until: self.time("until")?,
         })

@@ -10,17 +10,17 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use lictor_api::control::{EventFilter, State, Status, Verdicts};
 use lictor_api::event::Event;
-use lictor_api::log::EventLog;
 use lictor_api::settings::Settings;
 use lictor_api::view::{Actor, Component, Done, HealthState, SessionRow, VerdictAction};
 use lictor_bpf::PidFd;
 use lictor_http::{Fault, Live, Measure, MeasureKind, Options, Running, Tcp, Tls, UnixSocket};
 use lictor_judge::counters::RuleCounts;
 use lictor_store::audit::{self, Entry, Kind};
+use lictor_store::events::history::History;
 
 use crate::control;
 use crate::daemon::Daemon;
-use crate::desk::{Desk, Host, Recording};
+use crate::desk::{Desk, Events, Host, Recording, Stored};
 
 /// Events that are kept in memory for lists and views.
 const KEPT: usize = 20_000;
@@ -54,7 +54,11 @@ pub(crate) fn start(daemon: &Arc<Daemon>) -> Result<(Running, std::thread::JoinH
     };
     let host = Arc::new(Governing { daemon: Arc::clone(daemon) });
     let audit = daemon.audit.as_ref().map(|audit| audit.dir().to_owned());
-    let desk = Desk::new(recording, host, settings.policy.clone(), settings.rules.clone())
+    let events: Arc<dyn Events> = match daemon.recorder().store() {
+        Some(store) => Arc::new(Stored::new(store, recording)),
+        None => recording,
+    };
+    let desk = Desk::new(events, host, settings.policy.clone(), settings.rules.clone())
         .keeping(daemon.dispatcher.clone(), audit);
     let running =
         lictor_http::start(options(settings), Arc::new(desk), live).context("the HTTP interface cannot be started")?;
@@ -67,10 +71,18 @@ pub(crate) fn start(daemon: &Arc<Daemon>) -> Result<(Running, std::thread::JoinH
 /// Takes the log's last events and those that are in memory into the recording; gives back the ids of all.
 fn fill(daemon: &Daemon, recording: &Recording, recent: Vec<Arc<Event>>) -> HashSet<String> {
     let last = EventFilter { limit: Some(KEPT), ..EventFilter::default() };
-    let (past, problems) = EventLog::of_state(&daemon.settings.state).select(&last);
-    for problem in problems {
-        tracing::warn!("{problem}");
-    }
+    let reader = daemon.recorder().store().and_then(|store| store.reader().ok());
+    let past: Vec<Event> = match History::new(&daemon.settings.state, reader, &last) {
+        Ok(mut history) => {
+            let past = history.by_ref().filter_map(Result::ok).collect();
+            history.problems().iter().for_each(|problem| tracing::warn!("{problem}"));
+            past
+        }
+        Err(error) => {
+            tracing::warn!("what was recorded before is not shown: {error}");
+            Vec::new()
+        }
+    };
     let seen: HashSet<String> = past.iter().map(|event| event.id.clone()).collect();
     past.into_iter().map(Arc::new).for_each(|event| recording.add(event));
     recent.into_iter().filter(|event| !seen.contains(&event.id)).for_each(|event| recording.add(event));

@@ -98,25 +98,38 @@ impl Reader {
 
     /// The event with this id.
     pub fn find(&self, id: &str) -> Result<Option<Event>, StoreError> {
-        let (boundary, found) =
-            self.with_open(|open| (open.first, open.find(id).and_then(|at| block::parse(open.line(at)))));
+        Ok(self.find_numbered(id)?.map(|(_, event)| event))
+    }
+
+    /// The number of the event with this id: its place in the order of recording.
+    pub fn place(&self, id: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.find_numbered(id)?.map(|(number, _)| number))
+    }
+
+    fn find_numbered(&self, id: &str) -> Result<Option<(u64, Event)>, StoreError> {
+        let (boundary, found) = self.with_open(|open| {
+            let found = open.find(id).and_then(|at| Some((open.first + at as u64, block::parse(open.line(at))?)));
+            (open.first, found)
+        });
         if found.is_some() {
             return Ok(found);
         }
         // CROSS: the few chunks first, then their blocks; never all blocks.
-        let sql = "SELECT block.data FROM chunk CROSS JOIN block ON block.first >= chunk.first AND block.first < chunk.first + chunk.count
+        let sql = "SELECT block.first, block.data FROM chunk CROSS JOIN block ON block.first >= chunk.first AND block.first < chunk.first + chunk.count
                    WHERE chunk.first < ?2 AND ?1 BETWEEN chunk.min_id AND chunk.max_id AND ?1 BETWEEN block.min_id AND block.max_id
                    ORDER BY block.first DESC";
         let mut select = self.connection.prepare_cached(sql).at(&self.path)?;
         let mut rows = select.query(params![id, boundary]).at(&self.path)?;
         let mut damage = None;
         while let Some(row) = rows.next().at(&self.path)? {
-            let data: Vec<u8> = row.get(0).at(&self.path)?;
+            let first: u64 = row.get(0).at(&self.path)?;
+            let data: Vec<u8> = row.get(1).at(&self.path)?;
             match block::unpack(&data) {
                 Ok(lines) => {
-                    let event = block::lines(&lines).filter_map(block::parse).find(|event| event.id == id);
-                    if event.is_some() {
-                        return Ok(event);
+                    let events = (first..).zip(block::lines(&lines).map(block::parse));
+                    let found = events.filter_map(|(number, event)| Some((number, event?))).find(|(_, event)| event.id == id);
+                    if found.is_some() {
+                        return Ok(found);
                     }
                 }
                 Err(error) => damage = Some(StoreError::Io { path: self.path.clone(), source: error }),

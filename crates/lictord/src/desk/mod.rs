@@ -4,6 +4,7 @@
 
 mod kept;
 mod recording;
+mod stored;
 mod texts;
 mod views;
 
@@ -27,6 +28,7 @@ use lictor_judge::counters::RuleCounts;
 use lictor_sinks::Dispatcher;
 
 pub use recording::Recording;
+pub use stored::Stored;
 
 /// Of one session, how many events its tree, what it touched and its course are made from.
 const OF_SESSION: usize = 50_000;
