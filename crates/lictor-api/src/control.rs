@@ -417,7 +417,7 @@ pub struct Erased {
 }
 
 /// The event store.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StoreStatus {
     /// `working` or `degraded`; enforcement does not depend on it.
     pub state: String,

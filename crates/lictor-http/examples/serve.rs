@@ -82,6 +82,7 @@ impl Host for Recorded {
             counters: [("events".to_owned(), self.events as u64)].into(),
             judge: Vec::new(),
             rules: serde_json::Value::Null,
+            store: None,
             uptime_ms: u64::try_from(uptime_ms).unwrap_or(0),
         })
     }

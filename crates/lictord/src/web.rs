@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lictor_api::control::{EventFilter, State, Status, Verdicts};
+use lictor_api::control::{EventFilter, State, Status, StoreStatus, Verdicts};
 use lictor_api::event::Event;
 use lictor_api::settings::Settings;
 use lictor_api::view::{Actor, Component, Done, HealthState, SessionRow, VerdictAction};
@@ -163,6 +163,11 @@ impl Host for Governing {
                 if good { tier.state.clone() } else { tier.reasons.join("; ") },
             ));
         }
+        if let Some(store) = &status.store {
+            let detail = format!("{} written, {} waiting, {} lost", store.written, store.queued, store.lost);
+            let good = store.state == "working";
+            parts.push(Self::component("store", good, if good { detail } else { store.reasons.join("; ") }));
+        }
         let lost = status.counters.get("lost_ring").copied().unwrap_or(0);
         parts.push(Self::component("events", lost == 0, format!("{lost} lost since the start")));
         Ok(parts)
@@ -200,6 +205,7 @@ impl Host for Governing {
         let each_rule = |value: fn(&RuleCounts) -> u64| -> Vec<(Vec<(&'static str, String)>, f64)> {
             rules.iter().map(|(id, counts)| (vec![("rule", id.clone())], value(counts) as f64)).collect()
         };
+        let kept = |value: fn(&StoreStatus) -> u64| status.store.as_ref().map_or(0, value) as f64;
         let tier = |state: &str| if state == "working" { 0.0 } else { 1.0 };
         Ok(vec![
             Measure::gauge("sessions", "Live sessions", status.sessions as f64),
@@ -233,6 +239,10 @@ impl Host for Governing {
                 "Executions that found no room to be judged",
                 counter("judge_overflowed"),
             ),
+            Measure::counter("store_written", "Events that the event store has on disk", kept(|store| store.written)),
+            Measure::gauge("store_queue_depth", "Events that wait for the event store", kept(|store| store.queued)),
+            Measure::counter("store_lost", "Events that found no room in the event store", kept(|store| store.lost)),
+            Measure::gauge("store_bytes", "Size of the event store without its archive", kept(|store| store.size)),
             Measure {
                 name: "rule_hits",
                 help: "Events that a rule matched",
