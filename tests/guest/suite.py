@@ -232,7 +232,7 @@ class Suite:
     # The whole --------------------------------------------------------------------------------------------------
 
     def main(self):
-        cases = [c for c in CASES if self._selected(c.id)]
+        cases = [c for c in CASES if self._selected(c.id)] if self.options.part != "sequences" else []
         for case in cases:
             self._bare[case.id] = self._guarded(case, governed=False)
             if self.options.bare_only:
@@ -246,7 +246,7 @@ class Suite:
         self.ground.reset()
         self.daemon = Daemon(self.options.lictor, self.work, self.ground)
         self._run_batch([c for c in cases if not c.self_protection], protection=False)
-        for steps in sequence.ALL:
+        for steps in sequence.ALL if self.options.part != "cases" else []:
             if self._selected(steps.id):
                 self._run_sequence(steps)
         self.daemon.stop()
@@ -355,6 +355,7 @@ def main():
     parser.add_argument("--lictor", type=pathlib.Path, metavar="DIR", help="where the programs lictor and lictord are")
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--only", action="append", metavar="ID", help="only cases whose id starts so; may be repeated")
+    parser.add_argument("--part", choices=("cases", "sequences"), help="only these: what is tried one by one, or what takes several steps")
     parser.add_argument("--bare-only", action="store_true", help="try the attacks without Lictor")
     parser.add_argument("--verbose", action="store_true", help="say of every case what happened")
     parser.add_argument("--list", action="store_true", help="print the cases and do nothing")
