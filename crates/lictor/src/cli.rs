@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Alerts(AlertsCommand),
     /// Show how the sinks do that events and alerts are sent to
     Sinks(SinksArgs),
+    /// Watch sessions, their rates and what is denied, live
+    Top(TopArgs),
     /// Make, list and remove tokens for the HTTP interface on TCP
     #[command(subcommand)]
     Token(TokenCommand),
@@ -542,6 +544,20 @@ pub(crate) struct SinksArgs {
     /// One JSON array
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: lictor top\n         lictor top --json --count 10 --every 5")]
+pub(crate) struct TopArgs {
+    /// Seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    pub(crate) every: f64,
+    /// One JSON object for each look, with the rates since the one before
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// With --json, how many
+    #[arg(long, requires = "json")]
+    pub(crate) count: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]

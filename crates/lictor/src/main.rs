@@ -19,6 +19,7 @@ mod run;
 mod sinks;
 mod status;
 mod token;
+mod top;
 mod verdicts;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -91,6 +92,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Sinks(args) => sinks::run(&args, &context, &mut out)?,
         Command::Verdicts(command) => verdicts::run(&command, &context, &mut out)?,
         Command::Audit(command) => audit::run(&command, &context, &mut out)?,
+        Command::Top(args) => top::run(&args, &context, &mut out)?,
         Command::Token(command) => token::run(&command, &context, &mut out)?,
         Command::Doctor(args) => doctor::run(&args, &mut out)?,
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&args, &mut out)?,
