@@ -76,7 +76,7 @@ pub(crate) struct Changing {
 const GRACE: Duration = Duration::from_secs(1);
 pub(crate) const BEAT: Duration = Duration::from_millis(500);
 /// How long a client waits for the last events at the most.
-const FLUSH: Duration = Duration::from_secs(40);
+const FLUSH: Duration = Duration::from_secs(55);
 
 /// Runs until SIGTERM (or, private, until the session is over).
 pub fn run(start: Start) -> Result<()> {
