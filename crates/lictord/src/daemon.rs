@@ -306,9 +306,17 @@ fn load_policy(path: &Path) -> Result<Option<PolicyFile>> {
 }
 
 fn heart(daemon: &Daemon) {
+    go_ahead("the heart");
     while !daemon.stopping.load(Ordering::Acquire) {
         daemon.beat();
         std::thread::sleep(BEAT);
+    }
+}
+
+/// What enforcement and the record wait for goes before sinks, pages and the audit chain, which catch up.
+pub(crate) fn go_ahead(what: &str) {
+    if let Err(error) = lictor_bpf::prefer_this_thread() {
+        tracing::warn!("{what} may not go before other threads: {error}");
     }
 }
 
