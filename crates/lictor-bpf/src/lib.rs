@@ -12,6 +12,7 @@ mod identity;
 mod legacy;
 mod mapping;
 mod policy;
+mod priority;
 mod sensor;
 mod skel;
 mod task;
@@ -22,6 +23,7 @@ pub use error::Error;
 pub use identity::Identity;
 pub use legacy::{Found, Legacy};
 pub use policy::{Cell, Hash, Network, PolicyStore, PortSet, Ports, Tables};
+pub use priority::prefer_this_thread;
 pub use sensor::{Counters, Options, Rings, Sensor, SessionState, any_session_alive};
 pub use task::{
     PidFd, join_new_session_keyring, monotonic_ns, prepare_map_executable, set_close_on_exec, try_bpf,

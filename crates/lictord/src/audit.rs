@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use lictor_api::control::{Erased, StartSession, Started};
+use lictor_api::log::{CURRENT, PREVIOUS};
 use lictor_api::settings::Settings;
 use lictor_sinks::alerts::file::FileError;
 use lictor_sinks::forget::{self, Whose};
-use lictor_api::log::{CURRENT, PREVIOUS};
-use lictor_store::events::history::store_dir;
-use lictor_store::events::{Goes, Limits, erase_stopped};
 use lictor_store::audit::{self, Actor, Audit, Copies, Entry, EventFiles, Kind, Options, Person, Request, Subject};
+use lictor_store::events::history::store_dir;
+use lictor_store::events::{self, Goes, Limits};
 use serde_json::json;
 
 use crate::daemon::Daemon;
@@ -205,7 +205,7 @@ pub fn erase_stopped(settings: &Settings, request: &Request) -> Result<Erased> {
         }
         fn erase(&self, person: &Person) -> Result<u64, String> {
             let left = EventFiles::new(event_files(self.0)).erase(person)?;
-            let kept = erase_stopped(&store_dir(&self.0.state), &goes(person), Limits::new(&self.0.store));
+            let kept = events::erase_stopped(&store_dir(&self.0.state), &goes(person), Limits::new(&self.0.store));
             kept.map(|kept| left + kept).map_err(|error| error.to_string())
         }
     }

@@ -76,7 +76,7 @@ pub(crate) struct Changing {
 const GRACE: Duration = Duration::from_secs(1);
 pub(crate) const BEAT: Duration = Duration::from_millis(500);
 /// How long a client waits for the last events at the most.
-const FLUSH: Duration = Duration::from_secs(40);
+const FLUSH: Duration = Duration::from_secs(55);
 /// How long it waits for the disk then: what is not there yet is not found.
 const STORE_FLUSH: Duration = Duration::from_secs(5);
 
@@ -317,9 +317,17 @@ fn load_policy(path: &Path) -> Result<Option<PolicyFile>> {
 }
 
 fn heart(daemon: &Daemon) {
+    go_ahead("the heart");
     while !daemon.stopping.load(Ordering::Acquire) {
         daemon.beat();
         std::thread::sleep(BEAT);
+    }
+}
+
+/// What enforcement and the record wait for goes before sinks, pages and the audit chain, which catch up.
+pub(crate) fn go_ahead(what: &str) {
+    if let Err(error) = lictor_bpf::prefer_this_thread() {
+        tracing::warn!("{what} may not go before other threads: {error}");
     }
 }
 

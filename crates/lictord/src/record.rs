@@ -334,8 +334,7 @@ mod tests {
         let sinks = Settings::parse("l.yaml", text.as_bytes()).unwrap().sinks;
         let host = lictor_sinks::format::Host { name: "box".into(), version: "1".into() };
         let dispatcher = Arc::new(Dispatcher::start(&sinks, dir.path(), host).unwrap());
-        let mut recorder =
-            Recorder::open(&settings(dir.path()), true, None, Some(Arc::clone(&dispatcher))).unwrap();
+        let mut recorder = Recorder::open(&settings(dir.path()), true, None, Some(Arc::clone(&dispatcher))).unwrap();
         recorder.write(event("first"));
         dispatcher.close(Duration::from_secs(10));
         let told = std::fs::read_to_string(out).unwrap();

@@ -60,6 +60,7 @@ impl Round {
 
 /// Reads this build's rings until the daemon stops; each older build's are read by a thread that ends with that build.
 pub(crate) fn read(daemon: &Daemon) {
+    crate::daemon::go_ahead("the thread that records");
     let (sender, receiver) = channel();
     let rings = open(daemon, &sender);
     std::thread::scope(|scope| {

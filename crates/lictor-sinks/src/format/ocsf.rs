@@ -265,8 +265,13 @@ fn process(process: &Process) -> Value {
     }
     out.extend(process.cmdline.as_ref().map(|text| ("cmd_line".to_owned(), text.as_str().into())));
     out.extend(process.cwd.as_ref().map(|cwd| ("working_directory".to_owned(), cwd.as_str().into())));
-    out.extend(process.uid.map(|uid| ("user".to_owned(), json!({ "uid": uid.to_string() }))));
-    out.extend(process.gid.map(|gid| ("group".to_owned(), json!({ "uid": gid.to_string() }))));
+    // `group` of a process is of the profile `linux_users`; a user's groups are of every one.
+    let mut user = Map::new();
+    user.extend(process.uid.map(|uid| ("uid".to_owned(), uid.to_string().into())));
+    user.extend(process.gid.map(|gid| ("groups".to_owned(), json!([{ "uid": gid.to_string() }]))));
+    if process.uid.is_some() {
+        out.insert("user".into(), user.into());
+    }
     out.extend(process.parent.as_ref().map(|parent| ("parent_process".to_owned(), ancestor(parent))));
     if let Some(id) = process.container.as_ref().and_then(|container| container.id.as_ref()) {
         out.insert("container".into(), json!({ "uid": id }));

@@ -126,10 +126,8 @@ impl File {
     fn fold_all(&self) -> Result<(), StoreError> {
         let end = Instant::now() + READERS;
         loop {
-            let busy: i64 = self
-                .connection
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
-                .at(self.path())?;
+            let busy: i64 =
+                self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).at(self.path())?;
             if busy == 0 {
                 return Ok(());
             }
@@ -179,7 +177,8 @@ fn in_archive(store: &Path, goes: &Goes) -> Result<u64, StoreError> {
                     columns.push(reader.column(group, column)?.into_iter());
                 }
                 for goes in doomed {
-                    let row: Vec<Value> = columns.iter_mut().map(|values| values.next().unwrap_or(Value::Null)).collect();
+                    let row: Vec<Value> =
+                        columns.iter_mut().map(|values| values.next().unwrap_or(Value::Null)).collect();
                     if !goes {
                         writer.push(row)?;
                     }

@@ -127,7 +127,8 @@ impl Reader {
             match block::unpack(&data) {
                 Ok(lines) => {
                     let events = (first..).zip(block::lines(&lines).map(block::parse));
-                    let found = events.filter_map(|(number, event)| Some((number, event?))).find(|(_, event)| event.id == id);
+                    let found =
+                        events.filter_map(|(number, event)| Some((number, event?))).find(|(_, event)| event.id == id);
                     if found.is_some() {
                         return Ok(found);
                     }

@@ -226,7 +226,9 @@ impl Writer {
         let open = shared.open.read().unwrap_or_else(PoisonError::into_inner);
         let full = open.room() <= NOTICES;
         let old = open.len() > 0 && now.saturating_sub(open.opened_ms) > longest;
-        let Some(file) = self.file.as_mut().filter(|_| full || old || (at_once && open.len() > 0)) else { return Ok(()) };
+        let Some(file) = self.file.as_mut().filter(|_| full || old || (at_once && open.len() > 0)) else {
+            return Ok(());
+        };
         file.close_chunk(&open, now)?;
         self.stored += open.len() as u64;
         let next = Chunk::new(open.first + open.len() as u64);
@@ -341,7 +343,12 @@ impl Writer {
 /// Waits until there is something to do, and then a little for more of it.
 fn gather<'a>(shared: &'a Shared, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
     let idle = |queue: &Queue| {
-        queue.events.is_empty() && !queue.stop && !queue.put_aside && queue.forget_before.is_none() && queue.erase.is_none() && queue.untold == 0
+        queue.events.is_empty()
+            && !queue.stop
+            && !queue.put_aside
+            && queue.forget_before.is_none()
+            && queue.erase.is_none()
+            && queue.untold == 0
     };
     let end = Instant::now() + IDLE;
     while idle(&queue)

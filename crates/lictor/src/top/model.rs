@@ -230,7 +230,9 @@ pub(super) mod tests {
         let mut model = Model::default();
         let sessions = ["s-1", "s-2", "s-3"].map(|id| session(id, "2026-01-02T03:04:05Z", 1, 0));
         model.update(status(1, 0), sessions.to_vec(), Instant::now());
-        for (key, chosen) in [(KeyCode::Down, "s-1"), (KeyCode::Down, "s-2"), (KeyCode::Up, "s-1"), (KeyCode::Up, "s-1")] {
+        for (key, chosen) in
+            [(KeyCode::Down, "s-1"), (KeyCode::Down, "s-2"), (KeyCode::Up, "s-1"), (KeyCode::Up, "s-1")]
+        {
             assert!(model.key(key));
             assert_eq!(model.chosen.as_deref(), Some(chosen));
         }

@@ -22,13 +22,9 @@ const WARN: Style = Style::new().fg(Color::Yellow).add_modifier(Modifier::BOLD);
 
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
     let sessions = u16::try_from(model.sessions.len()).unwrap_or(u16::MAX).saturating_add(2).max(4);
-    let [head, middle, below, foot] = Layout::vertical([
-        Constraint::Length(2),
-        Constraint::Max(sessions),
-        Constraint::Min(4),
-        Constraint::Length(1),
-    ])
-    .areas(frame.area());
+    let [head, middle, below, foot] =
+        Layout::vertical([Constraint::Length(2), Constraint::Max(sessions), Constraint::Min(4), Constraint::Length(1)])
+            .areas(frame.area());
     frame.render_widget(header(model), head);
     draw_sessions(frame, model, middle);
     draw_denials(frame, model, below);
@@ -191,7 +187,9 @@ mod tests {
             "verdict":{"action":"deny","tier":"policy","rule":"coder.files.deny[0]"}}"#;
         model.denial(serde_json::from_str(denied).unwrap());
         let text = shown(&model, 140, 20);
-        for expected in ["ENFORCING", "1 session", "s-7f3a", "coder", "bash", "read /srv/", "coder.files.deny[0]", "q quit"] {
+        for expected in
+            ["ENFORCING", "1 session", "s-7f3a", "coder", "bash", "read /srv/", "coder.files.deny[0]", "q quit"]
+        {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
         assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
@@ -203,7 +201,8 @@ mod tests {
 
     #[test]
     fn the_smallest_terminal_is_no_error() {
-        let mut model = Model { help: true, ..Model::default() };
+        let mut model = Model::default();
+        model.help = true;
         for (width, height) in [(1, 1), (10, 3), (40, 6)] {
             shown(&model, width, height);
         }
