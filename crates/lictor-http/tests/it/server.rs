@@ -43,6 +43,7 @@ impl Host for Recorder {
             counters: Default::default(),
             judge: Vec::new(),
             rules: Value::Null,
+            store: None,
             uptime_ms: 1,
         })
     }
