@@ -198,7 +198,7 @@ mod tests {
         ];
         assert_eq!(
             printed(Form::Table, &rows[..3]),
-            "program           count(*)\n/usr/bin/curl     3\n-                 0.5\na\\n\\x1b[31m\"b\",  \\xffx\n"
+            "program          count(*)\n/usr/bin/curl    3\n-                0.5\na\\n\\x1b[31m\"b\",  \\xffx\n"
         );
         assert_eq!(
             printed(Form::Json, &rows[..3]),

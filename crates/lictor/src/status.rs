@@ -111,6 +111,7 @@ policy    built-in, epoch 3
 sessions  2
 older     build 0123456789abcdef: 1 session
 hooks     98 attached, missing uring_cmd
+store     degraded, 5 MB, 7 lost: the disk is full
 
 COUNTER       VALUE
 denied        4

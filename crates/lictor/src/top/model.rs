@@ -195,7 +195,7 @@ pub(super) mod tests {
     pub(in crate::top) fn status(events: u64, denied: u64) -> Status {
         serde_json::from_value(serde_json::json!({
             "state": "ENFORCING", "reasons": [], "version": "1", "pid": 1, "kernel": "6.12", "lsm": ["bpf"],
-            "hooks": {}, "policy": "built-in", "epoch": 1, "sessions": 2,
+            "hooks": {"attached": 1}, "policy": "built-in", "epoch": 1, "sessions": 2,
             "counters": {"events": events, "denied": denied}, "uptime_ms": 61_000
         }))
         .unwrap()

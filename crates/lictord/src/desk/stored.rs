@@ -178,8 +178,10 @@ mod tests {
 
     fn stored(dir: &std::path::Path, count: u32) -> Stored {
         let store = Store::open(dir, events::Limits::new(&Settings::default())).unwrap();
-        store.submit((0..count).map(|id| Arc::new(event(id))));
-        store.flush(Duration::from_secs(60)).unwrap();
+        for first in (0..count).step_by(8192) {
+            assert_eq!(store.submit((first..count.min(first + 8192)).map(|id| Arc::new(event(id)))), 0);
+            store.flush(Duration::from_secs(60)).unwrap();
+        }
         Stored::new(Arc::new(store), Arc::new(Recording::new(10)))
     }
 

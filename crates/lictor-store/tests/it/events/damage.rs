@@ -75,17 +75,18 @@ fn damage_that_is_met_while_it_runs_is_put_aside_and_the_open_chunk_is_kept() {
     let before = all(&store.reader().unwrap());
     let open_events = before.len() % 16_376;
     drop(store);
-    // Pages of the index, the blocks and the list of chunks.
     let path = dir.path().join("events.db");
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     drop(connection);
+    let store = open(dir.path());
+    // Pages of the index, the blocks and the list of chunks.
     let mut bytes = fs::read(&path).unwrap();
     for page in bytes.chunks_mut(8192).skip(7) {
         page[..64].fill(0xa5);
     }
     fs::write(&path, bytes).unwrap();
-    let store = open(dir.path());
+    assert_eq!(store.health().damaged_files, 0);
     let failed: Result<_, _> = store.reader().and_then(|reader| {
         let page = Page { order: Order::OldestFirst, after: None, limit: 100_000 };
         reader.query(&EventFilter { kinds: vec![Kind::File], ..Default::default() }, page)

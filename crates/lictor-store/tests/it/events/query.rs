@@ -92,8 +92,8 @@ fn every_filter_finds_what_it_would_pick() {
     check(&store.reader().unwrap(), &events);
     check(&Reader::open(dir.path()).unwrap(), &events);
     let hits = |filter: &EventFilter| events.iter().filter(|event| filter.matches(event)).count();
-    let unused = filters().iter().filter(|filter| hits(filter) == 0).count();
-    assert_eq!(unused, 5, "filters that find nothing test little");
+    let unused: Vec<_> = filters().into_iter().filter(|filter| hits(filter) == 0).collect();
+    assert_eq!(unused.len(), 3, "filters that find nothing test little: {unused:#?}");
     drop(store);
     let store = open(dir.path());
     check(&store.reader().unwrap(), &events);

@@ -104,7 +104,7 @@ fn it_only_reads() {
         ("SELECT * FROM sqlite_schema; SELECT 1", "one statement"),
         ("BEGIN", "only read"),
         ("VACUUM INTO '/tmp/x'", "one statement"),
-        ("SELECT nothing FROM events", "no such column: nothing"),
+        ("SELECT absent FROM events", "no such column: absent"),
         ("SELEKT 1", "syntax error (at character 1)"),
         ("SELECT count(*) FROM event", "no such table: event"),
         ("SELECT zeroblob(2000000000)", "too big"),
