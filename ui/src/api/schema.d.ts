@@ -215,7 +215,7 @@ export interface components {
              */
             since?: string | null;
             /**
-             * @description Every word of it is somewhere in the event; capital letters are the same as small ones.
+             * @description Every word of it stands somewhere in the event; capital letters are the same as small ones.
              * @default null
              */
             text?: string | null;
@@ -893,9 +893,35 @@ export interface components {
              */
             sessions: number;
             state: components["schemas"]["State"];
+            store?: components["schemas"]["StoreStatus"] | null;
             /** Format: int64 */
             uptime_ms: number;
             version: string;
+        };
+        /** @description The event store. */
+        StoreStatus: {
+            /**
+             * Format: int64
+             * @description Damaged files that were put aside.
+             */
+            damaged_files: number;
+            /** Format: int64 */
+            lost: number;
+            /** Format: int64 */
+            queued: number;
+            reasons?: string[];
+            /**
+             * Format: int64
+             * @description Bytes of the store; the archive is not counted.
+             */
+            size: number;
+            /** @description `working` or `degraded`; enforcement does not depend on it. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Events since the daemon's start: on disk, waiting, and lost for want of room or time.
+             */
+            written: number;
         };
         /** @description A text that is sent. */
         Text: {
