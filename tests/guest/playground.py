@@ -2,6 +2,7 @@
 """What the attacks act on: protected files, a workspace, victims, decoys of Lictor's own parts, and the policy over them."""
 
 import contextlib
+import ctypes
 import glob
 import hashlib
 import json
@@ -28,6 +29,16 @@ def must(command):
     if done.returncode:
         raise RuntimeError(f"`{command}` ended with {done.returncode}: {done.stderr.strip()}")
     return done.stdout
+
+
+# By the system call: the tree is rebuilt for every second attack, and in an emulated guest a program takes longer than all the rest.
+LIBC = ctypes.CDLL(None, use_errno=True)
+MS_BIND, MNT_DETACH = 0x1000, 2
+
+
+def mount(source, target, kind=None, flags=0, data=None):
+    if LIBC.mount(*(text and os.fsencode(text) for text in (source, target, kind)), ctypes.c_ulong(flags), data and data.encode()):
+        raise OSError(ctypes.get_errno(), f"cannot mount {source}", target)
 
 
 class Playground:
@@ -76,9 +87,9 @@ class Playground:
         for name in ("ws", "tmp", "ws/scratch"):
             os.chmod(f"{ROOT}/{name}", 0o777)
         for source, target in ((f"{n['home']}/.ssh", n["bound"]), (n["bad"], n["bound_bad"]), (n["run"], n["bound_run"])):
-            must(f"mount --bind {source} {target}")
+            mount(source, target, flags=MS_BIND)
         # File handles need a file system that gives them: an overlay, which a guest's root often is, does not.
-        must(f"mount -t tmpfs suite {n['memory']}")
+        mount("suite", n["memory"], "tmpfs")
         pathlib.Path(n["memory"], "secret").write_text(secret)
         self._build_overlay(secret)
         self._mounts = self._read_mounts()
@@ -89,12 +100,12 @@ class Playground:
     def _build_overlay(self, secret):
         """A file with two names in the lower layer: one of them is denied, and copying the other up parts the two."""
         layers = self.names["layers"]
-        must(f"mount -t tmpfs suite {layers}")
+        mount("suite", layers, "tmpfs")
         for name in ("lower", "upper", "work"):
             os.makedirs(f"{layers}/{name}")
         pathlib.Path(layers, "lower/secret").write_text(secret)
         os.link(f"{layers}/lower/secret", f"{layers}/lower/alias")
-        must(f"mount -t overlay overlay -o lowerdir={layers}/lower,upperdir={layers}/upper,workdir={layers}/work {self.names['overlay']}")
+        mount("overlay", self.names["overlay"], "overlay", data=f"lowerdir={layers}/lower,upperdir={layers}/upper,workdir={layers}/work")
 
     def _build_programs(self):
         n = self.names
@@ -200,11 +211,13 @@ class Playground:
             points = [line.split()[1] for line in mounts]
         for point in reversed(points):
             if point.startswith((ROOT + "/", FIXED + "/")):
-                must(f"umount -l {point}")
+                if LIBC.umount2(os.fsencode(point), MNT_DETACH):
+                    raise OSError(ctypes.get_errno(), "cannot unmount", point)
 
     def reset(self):
         """Undoes what the last attack did. The tree is rebuilt only when something in it differs."""
-        shell("ip address del 10.9.9.9/32 dev lo")
+        if "10.9.9.9" in pathlib.Path("/proc/net/fib_trie").read_text():
+            must("ip address del 10.9.9.9/32 dev lo")
         if "module" in self.names and os.path.isdir(f"/sys/module/{self.module_name}"):
             must(f"rmmod {self.module_name}")
         with contextlib.suppress(OSError):

@@ -270,7 +270,9 @@ done
     rounds, recorded = lines.count("round"), executions(events)
     for word, action in (("forbidden-word", "kill"), ("fine", "allow")):
         said = [verdict["action"] for line, verdict in recorded if line == f"/bin/true {word}"]
-        require(len(said) == rounds, f"{len(said)} of {rounds} executions of `{word}` were recorded")
+        told = [(e["process"]["pid"], e["id"], e["time"], e["verdict"]) for e in events_in(events) if e["kind"] == "exec" and e["process"].get("cmdline") == f"/bin/true {word}"]
+        twice = [t for t in told if [u[0] for u in told].count(t[0]) > 1]
+        require(len(said) == rounds, f"{len(said)} of {rounds} executions of `{word}` were recorded; of the same process: {twice}")
         require(set(said) == {action}, f"`{word}` was judged {set(said)}")
     lost = [event for event in events_in(events) if event["kind"] == "lost"]
     require(not lost, f"events were lost: {lost}")

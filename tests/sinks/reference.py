@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the sinks send, read by others: OCSF by the published schema, OTLP by the protocol's own definitions.
+"""What leaves Lictor, read by others: OCSF by the published schema, OTLP by the protocol's own definitions, the archive by DuckDB.
 
-usage: reference.py EMIT EVENTS     EMIT: the program of crates/lictor-sinks/examples/emit.rs; EVENTS: a recording
+usage: reference.py EMIT ARCHIVE EVENTS     EMIT, ARCHIVE: crates/lictor-sinks/examples/emit.rs, crates/lictor-store/examples/archive.rs;
+                                            EVENTS: a recording
 """
 import collections
 import http.server
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import threading
 
+import duckdb
 import jsonschema
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
@@ -156,8 +158,29 @@ def check_ocsf(path, events):
     assert len(list(validators[(wrong["class_uid"], profiles)].iter_errors(wrong))) >= 2
 
 
+def check_parquet(store, events):
+    """Every event in its day's folder, as it was, in columns of the types that are promised."""
+    files = f"{store}/archive/events/*/*.parquet"
+    ask = lambda sql: duckdb.execute(sql.replace("ARCHIVE", "read_parquet(?, hive_partitioning = true)"), [files]).fetchall()
+    found = {id: (json.loads(line), str(day), time) for id, line, day, time in ask("SELECT id, event, day, epoch_ns(time) FROM ARCHIVE")}
+    assert set(found) == {event["id"] for event in events}, "every event, and no other"
+    for event in events:
+        line, day, time = found[event["id"]]
+        assert line["id"] == event["id"] and line["kind"] == event["kind"] and line.get("verdict") == event.get("verdict"), (line, event)
+        assert line.get("process", {}).get("cmdline") == event.get("process", {}).get("cmdline")
+        assert "time" not in event or day == event["time"][:10] and (time == 1767323045678901234 or not event["id"].startswith("E")), (day, time, event)
+    types = {name: kind for name, kind, *_ in ask("DESCRIBE SELECT * FROM ARCHIVE")}
+    assert (types["time"], types["number"], types["program"], types["denied"]) == ("TIMESTAMP_NS", "BIGINT", "VARCHAR", "BOOLEAN"), types
+    actions = collections.Counter(event.get("verdict", {}).get("action") for event in events)
+    assert dict(ask("SELECT verdict, count(*) FROM ARCHIVE GROUP BY verdict")) == actions, actions
+    denied = sum(actions[action] for action in ("deny", "kill"))
+    assert ask("SELECT count(*) FROM ARCHIVE WHERE denied") == [(denied,)], denied
+    assert ask("SELECT count(DISTINCT number) FROM ARCHIVE") == [(len(events),)]
+    print(f"Parquet, read by DuckDB {duckdb.__version__}: {len(found)} events in {len({day for _, day, _ in found.values()})} days, {len(types)} columns")
+
+
 def main():
-    emit, recording = sys.argv[1:]
+    emit, archive, recording = sys.argv[1:]
     events = list(made_up()) + [json.loads(line) for line in open(recording)]
     assert len({event["id"] for event in events}) == len(events)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
@@ -171,6 +194,8 @@ def main():
         (work / "state").mkdir()
         subprocess.run([emit, work / "lictord.yaml", work / "events.jsonl", work / "state"], check=True, timeout=120)
         check_ocsf(work / "ocsf.jsonl", events)
+        subprocess.run([archive, work / "events.jsonl", work / "store"], check=True, timeout=120)
+        check_parquet(work / "store", events)
     check_otlp(events)
 
 

@@ -215,24 +215,30 @@ pub fn run(start: Start) -> Result<()> {
     daemon.stopping.store(true, Ordering::Release);
     notify_systemd("STOPPING=1");
     let _gone_is_fine = std::fs::remove_file(&daemon.settings.control);
+    let began = Instant::now();
+    let stopped = |what: &str| tracing::debug!("stopping: {what} after {:?}", began.elapsed());
     daemon.judging.close();
     let pump = web.map(|(running, pump)| {
         daemon.beat_while(|| running.stop());
         pump
     });
+    stopped("no more pages");
     for thread in [heart, rings].into_iter().chain(pump).chain(judges) {
         if thread.join().is_err() {
             tracing::error!("a thread of lictord panicked");
         }
     }
+    stopped("the last events are recorded");
     if let Some(audit) = &daemon.audit {
         audit.append(Entry::new(Kind::Stop));
         daemon.beat_while(|| audit.close());
     }
+    stopped("the audit chain is on disk");
     if let Some(dispatcher) = &daemon.dispatcher {
         // After the ring thread, whose last events it gets.
         daemon.beat_while(|| dispatcher.close(GRACE));
     }
+    stopped("the sinks have told");
     // Clients may hold on to the daemon, so nothing is written by dropping it.
     let store = daemon.recorder().store();
     if let Some(store) = store {
@@ -242,6 +248,7 @@ pub fn run(start: Start) -> Result<()> {
             }
         });
     }
+    stopped("the store is on disk");
     // Whoever comes next has all the time there is from now on.
     daemon.beat();
     if daemon.private {
@@ -431,6 +438,11 @@ impl Daemon {
             *number += 1;
             changed.notify_all();
         }
+    }
+
+    /// Two more, and everything that was in the rings at the call is recorded.
+    pub(crate) fn round(&self) -> u64 {
+        self.rounds.0.lock().map_or(u64::MAX, |number| *number)
     }
 
     /// Returns when everything that was in the rings at the call is recorded.

@@ -2,7 +2,7 @@
 //! What a judgement does: lets a held process go or ends it, tells the kernel what to remember, records the event. And
 //! the bailiff, who sees to it that nobody waits longer than is allowed, or goes on without leave.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,6 +22,8 @@ use crate::session::session_name;
 const WATCH: Duration = Duration::from_millis(100);
 /// A process that is held is stopped by the time that it would return to its program: long before this.
 const TO_STOP: Duration = Duration::from_secs(1);
+/// An event that has not come by then counts as lost, even if the rings are never empty.
+const TO_COME: Duration = Duration::from_secs(2);
 
 /// A worker: one execution after the other.
 pub(crate) fn work(daemon: &Daemon) {
@@ -172,18 +174,23 @@ impl Daemon {
 
     /// For those whose event was lost, whom an earlier daemon left, who wait too long, or who go on without leave.
     pub(crate) fn watch_held(self: &Arc<Daemon>) {
+        let mut missing = HashMap::new();
         while !self.stopping.load(Ordering::Acquire) {
-            if let Err(error) = self.look_at_held() {
+            if let Err(error) = self.look_at_held(&mut missing) {
                 tracing::error!("cannot look after held processes: {error:#}");
             }
             std::thread::sleep(WATCH);
         }
     }
 
-    fn look_at_held(&self) -> Result<()> {
+    /// `missing`: those of whom no event has come yet, with the round of the ring thread in which each was first seen.
+    fn look_at_held(&self, missing: &mut HashMap<ProcessKey, u64>) -> Result<()> {
+        let known = self.judging.known();
         let held = self.sensor.held()?;
         let keys: HashSet<ProcessKey> = held.iter().map(key_of).collect();
-        self.judging.keep_known(&keys);
+        known.difference(&keys).for_each(|gone| self.judging.decided(gone));
+        missing.retain(|key, _| keys.contains(key));
+        let round = self.round();
         for held in &held {
             let key = key_of(held);
             let waited = Duration::from_nanos(monotonic_ns().saturating_sub(held.since_ns));
@@ -200,7 +207,11 @@ impl Daemon {
             }
             if waited > self.judging.hold_limit {
                 self.time_is_over(held, &key);
-            } else if !self.judging.is_known(&key) && waited > WATCH {
+            } else if !known.contains(&key) {
+                // In a round that began later its event would have come, if it were still to come.
+                if round < *missing.entry(key).or_insert(round) + 2 && waited < TO_COME {
+                    continue;
+                }
                 let Some(event) = self.event_of(held) else { continue };
                 let work = Work {
                     event,

@@ -252,12 +252,15 @@ impl Judging {
 
     /// Hands an execution to the workers; gives it back when they have too much to do.
     pub(crate) fn submit(&self, work: Work) -> Result<(), Box<Work>> {
-        if work.state == judged::HELD {
-            lock(&self.known).insert(work.key);
+        // Once by its event, once by whoever thought that its event was lost: once is enough.
+        if work.state == judged::HELD && !lock(&self.known).insert(work.key) {
+            return Ok(());
         }
         let mut queue = lock(&self.queue);
         if queue.closed || queue.work.len() >= QUEUE {
             self.overflowed.fetch_add(1, Ordering::Relaxed);
+            drop(queue);
+            self.decided(&work.key);
             return Err(Box::new(work));
         }
         self.pending.fetch_add(1, Ordering::AcqRel);
@@ -379,17 +382,13 @@ impl Judging {
         events.push_back(event.clone());
     }
 
-    pub(crate) fn is_known(&self, key: &ProcessKey) -> bool {
-        lock(&self.known).contains(key)
+    /// Held processes whose judgement is on its way.
+    pub(crate) fn known(&self) -> HashSet<ProcessKey> {
+        lock(&self.known).clone()
     }
 
     pub(crate) fn decided(&self, key: &ProcessKey) {
         lock(&self.known).remove(key);
-    }
-
-    /// Held processes that are gone need not be known any more.
-    pub(crate) fn keep_known(&self, held: &HashSet<ProcessKey>) {
-        lock(&self.known).retain(|key| held.contains(key));
     }
 
     /// What was said of this execution when it was judged.

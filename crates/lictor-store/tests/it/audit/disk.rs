@@ -59,8 +59,7 @@ fn child() {
 #[test]
 fn a_full_disk_makes_nobody_wait_and_is_told() {
     let dir = tempfile::tempdir().unwrap();
-    let script =
-        "mount -t tmpfs -o size=1m none \"$LICTOR_TEST_AUDIT_DISK\" && exec \"$0\" --exact audit::disk::child --nocapture";
+    let script = "mount -t tmpfs -o size=1m none \"$LICTOR_TEST_AUDIT_DISK\" && exec \"$0\" --exact audit::disk::child --nocapture";
     let output = Command::new("unshare")
         .args(["--mount", "--map-root-user", "sh", "-c", script])
         .arg(std::env::current_exe().unwrap())
