@@ -15,7 +15,7 @@ VM := tests/vm/lictor-vm
 CHECK := tests/vm/check
 
 .DEFAULT_GOAL := help
-.PHONY: help deps rust build release test test-unit test-static test-guest test-too-old test-host test-llm test-sinks test-http test-ui ui ui-shots demo bench bench-store fuzz model classifier install uninstall clean-cache
+.PHONY: help deps rust build release test test-unit test-static test-guest test-too-old test-kills test-host test-llm test-sinks test-http test-ui ui ui-shots demo bench bench-store fuzz model classifier install uninstall clean-cache
 
 help: ## this list
 	@echo 'usage: make TARGET'
@@ -53,6 +53,9 @@ test-guest: build ## the suite in a guest: make test-guest KERNEL=6.1 (or 6.12, 
 
 test-too-old: build ## a kernel that is too old is refused with reasons
 	@$(CHECK) too-old
+
+test-kills: build ## the daemon is killed 200 times under load in a guest: LICTOR_KILLS=N for another number
+	@$(CHECK) kills
 
 test-host: build ## the suite on this host, as root, if its kernel can enforce
 	@$(CHECK) host

@@ -4,10 +4,12 @@
 import json
 import os
 import pathlib
+import random
 import shutil
 import subprocess
+import time
 
-from sequence import lictor, require, sequence, wait_until
+from sequence import environment, lictor, raise_flag, require, sequence, stop_flag, wait_until
 
 EVERY_KIND = {"chain", "start", "takeover", "mode", "policy", "rules", "session-start", "session-end", "verdict", "verdict-clear", "checkpoint"}
 
@@ -87,3 +89,45 @@ def audit(suite):
     status = subprocess.run([suite.daemon.command, "status"], capture_output=True, text=True, check=False)
     require(status.returncode == 0, f"status after all that: {status.stdout}")
     return f"{after['entries']} entries in {after['files']} files, {erased['texts']} texts erased"
+
+
+@sequence("kills", "killed at random moments under load, the daemon finds its chain and its store, and nothing acknowledged is lost")
+def kills(suite):
+    """As often as `--kills` says."""
+    names, flag = suite.ground.names, stop_flag(suite, "kills")
+    chain, kept = pathlib.Path(names["state"]) / "audit", suite.work / "kills.json"
+    load = f"while [ ! -e {flag} ]; do : < {names['ws']}/plain.txt; : < {names['home']}/.ssh/id_ed25519; /bin/true; done 2>/dev/null"
+    process = subprocess.Popen([suite.daemon.command, "run", "--agent", "files", "--quiet", "--", "/bin/sh", "-c", load], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=names["ws"], env=environment(suite))  # fmt: skip
+    seed = random.randrange(1 << 32)
+    moments = random.Random(seed)
+    acknowledged = 0
+    try:
+        for round_ in range(suite.options.kills):
+            where = f"kill {round_}, seed {seed}"
+            time.sleep(moments.random())
+            # Both are answered when it is on disk.
+            ids = {json.loads(line)["id"] for line in lictor(suite, "events", "--json", "--limit", "200").stdout.splitlines()}
+            point = lictor(suite, "audit", "checkpoint")
+            require(ids and point.returncode == 0, f"{where}: {len(ids)} events; {point.stderr}")
+            kept.write_text(point.stdout)
+            time.sleep(moments.random() / 2)
+            suite.daemon.kill()
+            report = verify(suite, chain, "--checkpoint", kept, "--key", chain / "key.pub")
+            require(report["ok"], f"{where}: the chain: {report['problems'][:3]}")
+            suite.daemon.start()
+            listed = ",".join(f"'{id}'" for id in ids)
+            asked = lictor(suite, "query", "--json", f"SELECT count(DISTINCT id) AS n FROM events WHERE id IN ({listed})")
+            require(asked.returncode == 0, f"{where}: the store: {asked.stderr}")
+            found = json.loads(asked.stdout)["n"]
+            require(found == len(ids), f"{where}: {found} of {len(ids)} acknowledged events are in the store")
+            report = verify(suite, chain, "--checkpoint", kept)
+            require(report["ok"], f"{where}: the chain after the start: {report['problems'][:3]}")
+            require(process.poll() is None, f"{where}: the session has ended with {process.returncode}")
+            acknowledged += len(ids)
+    finally:
+        raise_flag(flag)
+        process.wait(timeout=60)
+    status = json.loads(lictor(suite, "status", "--json").stdout)
+    require(status["store"]["damaged_files"] == 0, f"the store: {status['store']}")
+    return f"{suite.options.kills} kills (seed {seed}): {acknowledged} acknowledged events found again, {report['entries']} entries in the chain"

@@ -358,6 +358,7 @@ def main():
     parser.add_argument("--part", choices=("cases", "sequences"), help="only these: what is tried one by one, or what takes several steps")
     parser.add_argument("--bare-only", action="store_true", help="try the attacks without Lictor")
     parser.add_argument("--verbose", action="store_true", help="say of every case what happened")
+    parser.add_argument("--kills", type=int, default=4, metavar="N", help="how often seq-kills kills the daemon (4)")
     parser.add_argument("--list", action="store_true", help="print the cases and do nothing")
     parser.add_argument("--json", action="store_true", help="with --list: as JSON")
     options = parser.parse_args()

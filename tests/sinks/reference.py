@@ -170,7 +170,7 @@ def check_parquet(store, events):
         assert line.get("process", {}).get("cmdline") == event.get("process", {}).get("cmdline")
         assert "time" not in event or day == event["time"][:10] and (time == 1767323045678901234 or not event["id"].startswith("E")), (day, time, event)
     types = {name: kind for name, kind, *_ in ask("DESCRIBE SELECT * FROM ARCHIVE")}
-    assert (types["time"], types["number"], types["program"], types["denied"]) == ("TIMESTAMP_NS", "BIGINT", "VARCHAR", "BOOLEAN"), types
+    assert (types["time"], types["number"], types["program"], types["denied"]) == ("TIMESTAMPTZ_NS", "BIGINT", "VARCHAR", "BOOLEAN"), types
     actions = collections.Counter(event.get("verdict", {}).get("action") for event in events)
     assert dict(ask("SELECT verdict, count(*) FROM ARCHIVE GROUP BY verdict")) == actions, actions
     denied = sum(actions[action] for action in ("deny", "kill"))

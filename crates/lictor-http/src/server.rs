@@ -154,6 +154,10 @@ impl Running {
                     tracing::warn!("connections of the HTTP interface are cut");
                 }
             }
+            // Live streams outlive the request that began them; each holds a receiver until it has said goodbye.
+            if tokio::time::timeout(STOP, self.stop.closed()).await.is_err() {
+                tracing::warn!("live streams of the HTTP interface are cut");
+            }
         });
         runtime.shutdown_timeout(STOP);
         for file in &self.files {

@@ -69,7 +69,7 @@ pub fn parts(store: &Path) -> Result<Vec<Part>, StoreError> {
             }
         }
     }
-    parts.sort_by(|a, b| (a.day, a.first).cmp(&(b.day, b.first)));
+    parts.sort_by_key(|part| (part.day, part.first));
     Ok(parts)
 }
 

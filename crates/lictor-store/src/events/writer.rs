@@ -357,8 +357,8 @@ fn gather<'a>(shared: &'a Shared, mut queue: MutexGuard<'a, Queue>) -> MutexGuar
         queue = shared.wait_for_work(queue, rest);
     }
     let end = Instant::now() + GATHER;
-    while !idle(&queue)
-        && !(queue.stop || queue.hurry || queue.put_aside || queue.erase.is_some() || queue.events.len() >= BATCH)
+    let full = |queue: &Queue| queue.hurry || queue.erase.is_some() || queue.events.len() >= BATCH;
+    while !(idle(&queue) || queue.stop || queue.put_aside || full(&queue))
         && let Some(rest) = end.checked_duration_since(Instant::now())
     {
         queue = shared.wait_for_work(queue, rest);

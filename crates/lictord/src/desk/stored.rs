@@ -80,6 +80,9 @@ fn narrowed(query: &EventQuery) -> EventFilter {
     }
 }
 
+/// An event with its place in the order of recording.
+type Numbered = (u64, Event);
+
 /// Wanted events from `after` on, with their numbers, and whether there may be more.
 fn some(
     reader: &Reader,
@@ -87,7 +90,7 @@ fn some(
     order: events::Order,
     mut after: Option<u64>,
     limit: usize,
-) -> Result<(Vec<(u64, Event)>, Option<u64>), Fault> {
+) -> Result<(Vec<Numbered>, Option<u64>), Fault> {
     let filter = narrowed(query);
     let end = Instant::now() + LONGEST;
     let mut wanted = Vec::new();
@@ -113,7 +116,7 @@ fn some(
     }
 }
 
-fn without_numbers(events: Vec<(u64, Event)>) -> Vec<Event> {
+fn without_numbers(events: Vec<Numbered>) -> Vec<Event> {
     events.into_iter().map(|(_, event)| event).collect()
 }
 
@@ -167,7 +170,7 @@ mod tests {
     use lictor_api::settings::store::Store as Settings;
 
     fn event(id: u32) -> Event {
-        let kind = if id % 2 == 0 { "file" } else { "exec" };
+        let kind = if id.is_multiple_of(2) { "file" } else { "exec" };
         let text = format!(
             r#"{{"id":"{id:06}","time":"2026-01-02T03:04:05.{id:06}Z","kind":"{kind}","session":"s-{}","process":{{"pid":{id},"exe":"/bin/x{}"}}}}"#,
             id % 10,
