@@ -10,8 +10,8 @@ const chromium = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-
 export default defineConfig({
   testDir: "e2e",
   outputDir: "test-results",
-  // One server and one browser at a time: the machine's cores are shared.
-  workers: 1,
+  // Each with a server and a browser of its own; more would only share the processors of a small machine.
+  workers: 2,
   fullyParallel: false,
   forbidOnly: !!process.env.CI,
   retries: 0,

@@ -96,7 +96,7 @@ def kills(suite):
     """As often as `--kills` says."""
     names, flag = suite.ground.names, stop_flag(suite, "kills")
     chain, kept = pathlib.Path(names["state"]) / "audit", suite.work / "kills.json"
-    load = f"while [ ! -e {flag} ]; do : < {names['ws']}/plain.txt; : < {names['home']}/.ssh/id_ed25519; /bin/true; done 2>/dev/null"
+    load = f"while [ ! -e {flag} ]; do /bin/true < {names['ws']}/plain.txt; /bin/true < {names['home']}/.ssh/id_ed25519; done 2>/dev/null"
     process = subprocess.Popen([suite.daemon.command, "run", "--agent", "files", "--quiet", "--", "/bin/sh", "-c", load], stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=names["ws"], env=environment(suite))  # fmt: skip
     seed = random.randrange(1 << 32)

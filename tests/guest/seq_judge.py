@@ -215,6 +215,26 @@ def human(suite):
         return f"allowed and denied by hand; the same again ended with {again.returncode}"
 
 
+@sequence("judge-upgrade", "who is held when a daemon of another build takes over is not let go, and is ended when his time is over", 60)
+def upgrade(suite):
+    daemon = suite.daemon
+    own, other = daemon.program, daemon.other_build(suite.work / "lictord-judge")
+    with rules(suite, settings={"default_action": "hold", "hold_limit": "45s"}):
+        process, pid = held_command(suite, "/bin/echo", "too late")
+        try:
+            daemon.stop()
+            daemon.program = other
+            daemon.start()
+            require(state_of(pid) == "T", f"under a daemon of another build it is in state {state_of(pid)}")
+            out, err = process.communicate(timeout=90)
+        finally:
+            daemon.kill()
+            daemon.program = own
+            daemon.start()
+    require(out == "" and process.returncode == 137, f"it said {out!r} {err!r} {process.returncode}")
+    return "ended when its time was over"
+
+
 @sequence("judge-orphan", "a held process whose terminal or parent goes away is ended, not let go", 60)
 def orphan(suite):
     """The kernel itself sends SIGHUP and SIGCONT to a stopped process group that becomes an orphan; nohup survives the first."""

@@ -48,6 +48,13 @@ class Service:
         require(self.daemon.enforces(), f"the service does not enforce: {self.said()}")
         return pid
 
+    def end(self):
+        """Only a daemon that ends as it is told to takes its protection along: after whatever went wrong there must be one."""
+        if not self.daemon.answers():
+            self.start_and_wait()
+        init("kill -TERM $(pidof lictord)")
+        wait_until(lambda: subprocess.run(["pidof", "lictord"], stdout=subprocess.DEVNULL, check=False).returncode, 60, "the service ends when PID 1 says so")
+
     def must_not_be_the_daemon(self, pid, what):
         wait_until(lambda: not alive(pid), 60, f"{what} ends")
         require(not self.daemon.answers(), f"{what} became the daemon: {self.said()}")
@@ -160,7 +167,6 @@ def protected_restart(suite):
             finish(network)
             require(status == 0, f"file rules changed without the daemon: {said}")
     finally:
-        init(f"kill -TERM {pid}")
-        wait_until(lambda: not alive(pid), 20, "the service ends when PID 1 says so")
+        service.end()
         suite.daemon.start(False)
     return f"{tried} impostors; back after {back - died} ms; file rules: {said}"

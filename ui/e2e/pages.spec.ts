@@ -4,6 +4,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { expect, expectAccessible, settled, test } from "./fixtures";
 
+test.describe.configure({ mode: "parallel" });
+
 const PAGES = {
   overview: "/",
   live: "/live",

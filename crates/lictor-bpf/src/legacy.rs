@@ -23,6 +23,7 @@ use crate::sensor::{
 };
 use crate::skel::types;
 use crate::task::{PidFd, monotonic_ns};
+use crate::verdict::{Held, held_in};
 
 pub struct Legacy {
     build: String,
@@ -122,6 +123,11 @@ impl Legacy {
     /// Whether its events have the form that this build reads.
     pub fn events_are_readable(&self) -> bool {
         self.control.u32(offset_of!(types::lictor_control, abi)).load(Ordering::Acquire) == abi::ABI
+    }
+
+    /// Everybody who waits in its sessions; nobody, when that is told in a form that this build does not read.
+    pub fn held(&self) -> Result<Vec<Held>> {
+        if self.events_are_readable() { held_in(self.map("held")?) } else { Ok(Vec::new()) }
     }
 
     pub fn counters(&self) -> Result<Counters> {

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use libbpf_rs::{MapCore as _, MapFlags};
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 
 use crate::abi::{judged, label};
 use crate::error::{Error, Result, bpf, io};
@@ -49,6 +49,17 @@ fn key(print: &Fingerprint) -> types::lictor_verdict_key {
     types::lictor_verdict_key { object: print.object, invocation: print.invocation, judge: print.judge, pad: 0 }
 }
 
+pub(crate) fn held_in(map: &MapHandle) -> Result<Vec<Held>> {
+    let mut found = Vec::new();
+    for bytes in map.keys() {
+        let Some(pid) = from_bytes::<u32>(&bytes) else { continue };
+        let value = map.lookup(&bytes, MapFlags::ANY).map_err(bpf("cannot read `held`"))?;
+        let Some(value) = value.and_then(|value| from_bytes::<types::lictor_held>(&value)) else { continue };
+        found.push(waiting(pid, &value));
+    }
+    Ok(found)
+}
+
 impl Sensor {
     /// From now on the kernel answers this by itself, until `expires_ns` (CLOCK_MONOTONIC) when there is one.
     pub fn remember(&self, print: &Fingerprint, allow: bool, expires_ns: Option<u64>) -> Result<()> {
@@ -89,15 +100,7 @@ impl Sensor {
 
     /// Everybody who waits, those of an earlier daemon included.
     pub fn held(&self) -> Result<Vec<Held>> {
-        let map = self.map("held")?;
-        let mut found = Vec::new();
-        for bytes in map.keys() {
-            let Some(pid) = from_bytes::<u32>(&bytes) else { continue };
-            let value = map.lookup(&bytes, MapFlags::ANY).map_err(bpf("cannot read `held`"))?;
-            let Some(value) = value.and_then(|value| from_bytes::<types::lictor_held>(&value)) else { continue };
-            found.push(waiting(pid, &value));
-        }
-        Ok(found)
+        held_in(self.map("held")?)
     }
 
     /// The process of this number, if it waits.

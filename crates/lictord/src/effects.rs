@@ -174,9 +174,10 @@ impl Daemon {
 
     /// For those whose event was lost, whom an earlier daemon left, who wait too long, or who go on without leave.
     pub(crate) fn watch_held(self: &Arc<Daemon>) {
-        let mut missing = HashMap::new();
+        let (mut missing, mut ended) = (HashMap::new(), HashSet::new());
         while !self.stopping.load(Ordering::Acquire) {
-            if let Err(error) = self.look_at_held(&mut missing) {
+            let looked = self.look_at_held(&mut missing).and_then(|()| self.look_at_older(&mut ended));
+            if let Err(error) = looked {
                 tracing::error!("cannot look after held processes: {error:#}");
             }
             std::thread::sleep(WATCH);
@@ -227,6 +228,28 @@ impl Daemon {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Sessions of an older build go on under its programs, and only its own daemon could have let somebody of theirs go.
+    fn look_at_older(&self, ended: &mut HashSet<ProcessKey>) -> Result<()> {
+        let mut waiting = HashSet::new();
+        for older in self.legacy() {
+            for held in older.held()? {
+                let key = key_of(&held);
+                let waited = Duration::from_nanos(monotonic_ns().saturating_sub(held.since_ns));
+                waiting.insert(key);
+                if waited > self.judging.hold_limit && ended.insert(key) {
+                    self.end(&key);
+                    let reason = format!(
+                        "it was held by build {}, whose daemon is gone, and nobody can let it go",
+                        older.build()
+                    );
+                    self.record_held(&held, Action::Kill, Tier::Rules, &reason);
+                }
+            }
+        }
+        ended.retain(|key| waiting.contains(key));
         Ok(())
     }
 
