@@ -109,6 +109,14 @@ def service():
         wait_until(lambda: subprocess.run(["pgrep", "-x", SERVICE], stdout=subprocess.DEVNULL, check=False).returncode, 10, f"{SERVICE} has ended")
 
 
+def end_sessions(suite):
+    """What an attack left running is governed still, and no part of what comes next."""
+    for found in json.loads(subprocess.run([suite.daemon.command, "ps", "--json"], capture_output=True, text=True, check=True).stdout):
+        for task in found["tasks"]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(task["pid"], signal.SIGKILL)
+
+
 @sequence("judge-attacks", "a list of real attacks, held and judged by the shipped rules and classifier", judge=classifier)
 def attacks(suite):
     source = pathlib.Path(suite.options.lictor, "attacks.jsonl")
@@ -126,6 +134,7 @@ def attacks(suite):
             events = suite.work / f"attack-{attack.id}.jsonl"
             governed = attack.governed(suite, events)
             subprocess.run(["pkill", "-u", "dev"], check=False)
+            end_sessions(suite)
             rows.append({"id": attack.id, "name": attack.entry["name"], "expect": attack.tier, "verdict": judged(events), "bare": bare, "governed": governed,
                          "seconds": round(time.monotonic() - began, 1)})  # fmt: skip
             if suite.options.out:

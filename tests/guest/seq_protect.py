@@ -65,8 +65,9 @@ class Service:
 
 
 def alive(pid):
+    """A process is gone with its last thread; until then it holds what it had open, though its first one is a zombie."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as file:
-        return file.read().rsplit(") ", 1)[1][0] not in "ZX"
+        return file.read().rsplit(") ", 1)[1][0] not in "ZX" or len(os.listdir(f"/proc/{pid}/task")) > 1
     return False
 
 

@@ -52,7 +52,8 @@ pub(crate) const SECRET_KEY: &str = "key";
 pub(crate) const PUBLIC_KEY: &str = "key.pub";
 pub(crate) const SUBJECTS: &str = "subjects";
 const LOCK: &str = "lock";
-const HAND_OVER: Duration = Duration::from_secs(1);
+/// A daemon that was killed is there until its last thread is gone, which takes seconds on a machine that is busy.
+const HAND_OVER: Duration = Duration::from_secs(10);
 /// Held shared by whoever reads sealed texts, exclusively while some are destroyed.
 const READERS: &str = "readers.lock";
 
