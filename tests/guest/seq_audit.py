@@ -44,9 +44,8 @@ def audit(suite):
     shell = f': < {names["home"]}/.ssh/id_ed25519; echo x >> {chain}/chain-000000000001.jsonl; : {word}'
     lictor(suite, "run", "--agent", "files", "--quiet", "--", "/bin/sh", "-c", shell)
     denials = lambda: [entry for entry in entries(suite, chain) if entry["kind"] == "verdict" and word in json.dumps(entry)]  # noqa: E731
-    # Nobody waits for the chain, which waits for the disk.
-    wait_until(denials, 90, "the chain tells of the denials")
-    wait_until(lambda: "session-end" in {entry["kind"] for entry in entries(suite, chain)}, 90, "the chain tells of the session's end")
+    wait_until(denials, 20, "the chain tells of the denials")
+    wait_until(lambda: "session-end" in {entry["kind"] for entry in entries(suite, chain)}, 20, "the chain tells of the session's end")
     lictor(suite, "verdicts", "clear")
     kept.write_text(lictor(suite, "audit", "checkpoint").stdout)
     suite.daemon.kill()

@@ -127,8 +127,7 @@ def under_upgrade(suite, hard):
         state["held"].close()
         wait_until(lambda: builds() == after, 30, f"the programs of {before} are removed after their last session")
         wait_until(lambda: not status(suite).get("older_builds"), 10, "status no longer tells of them")
-        # The kernel takes each of some eighty programs out of its trampoline in turn, and waits for all tasks every time.
-        wait_until(lambda: links_held(names["daemon"]) == state["links"], 60, "no program of the older build is attached any more")
+        wait_until(lambda: links_held(names["daemon"]) == state["links"], 10, "no program of the older build is attached any more")
     return judge(log_of(log), counted(said), state, hard)
 
 
