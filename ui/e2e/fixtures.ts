@@ -24,11 +24,22 @@ export const test = base.extend<{ entered: Page; trouble: string[] }, { server: 
     page.on("console", (message) => {
       // The browser reports each answer that is no success; which ones are expected is the tests' own business.
       const refused = message.text().startsWith("Failed to load resource");
-      // Chromium's own editing commands put style attributes into the text that is edited, and the security policy refuses them.
-      const edited = message.text().startsWith("Applying inline style") && /\/(rules\/files|policies)/.test(page.url());
-      if (message.type() === "error" && !refused && !edited)
+      // Without a place in the document; `violation:` below has it.
+      const styled = message.text().startsWith("Applying inline style");
+      if (message.type() === "error" && !refused && !styled)
         trouble.push(`console: ${message.text()} (${JSON.stringify(message.location())})`);
       if (message.text().includes("[Vue warn]")) trouble.push(message.text());
+    });
+    await page.addInitScript(() => {
+      document.addEventListener("securitypolicyviolation", (event) => {
+        const target = event.target instanceof Element ? event.target : document.documentElement;
+        // Chromium's own editing commands style the text that they replace, and no script asks for it: only in the editor's shadow tree.
+        const editing = target.matches(".editor") && !!target.shadowRoot && event.sourceFile === "";
+        if (editing && event.effectiveDirective === "style-src-attr") return;
+        console.error(
+          `violation: ${event.effectiveDirective} by ${event.sourceFile || "no script"} in ${target.outerHTML.slice(0, 200)}`,
+        );
+      });
     });
     page.on("request", (request) => {
       if (!request.url().startsWith(server.url)) trouble.push(`request to ${request.url()}`);
