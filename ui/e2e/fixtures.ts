@@ -36,6 +36,7 @@ export const test = base.extend<{ entered: Page; trouble: string[] }, { server: 
         // Chromium's own editing commands style the text that they replace, and no script asks for it: only in the editor's shadow tree.
         const editing = target.matches(".editor") && !!target.shadowRoot && event.sourceFile === "";
         if (editing && event.effectiveDirective === "style-src-attr") return;
+        // biome-ignore lint/suspicious/noConsole: read by the handler above
         console.error(
           `violation: ${event.effectiveDirective} by ${event.sourceFile || "no script"} in ${target.outerHTML.slice(0, 200)}`,
         );
