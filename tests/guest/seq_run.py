@@ -402,3 +402,16 @@ def exec_events(suite):
     for path, arguments in wanted.items():
         require(denied.get(path) == [path, *arguments], f"arguments of the denied {path}: {denied}")
     return f"{len(executions)} executions"
+
+
+@sequence("told-in-order", "a denial at the very start of a session is told with the program that met it and its arguments")
+def told_in_order(suite):
+    """Denials and executions come to lictord by two ways; it looks for them together, after a while in which nothing was going on."""
+    for n in range(8):
+        events = suite.work / f"order-{n}.jsonl"
+        time.sleep(0.4)
+        got = run(suite, "sh", "-c", f": < {suite.ground.names['home']}/.ssh/id_ed25519; : {n}", options=("--agent", "files", "--quiet", "--events", str(events)))
+        require(got.returncode != 0, "the key was read")
+        denied = [e for e in events_in(events) if e["kind"] == "file" and e["verdict"]["action"] == "deny"]
+        require(denied and all(e["process"].get("args", [""])[-1].endswith(f": {n}") for e in denied), f"session {n}: {denied}")
+    return "8 sessions"

@@ -20,6 +20,8 @@ pub enum Error {
     /// What was written did not read back the same.
     #[error("the kernel map `{0}` does not hold what was written to it; the policy was not switched")]
     Verify(&'static str),
+    #[error("another lictord uses the pins in {path}: stop it first", path = .0.display())]
+    Held(PathBuf),
     #[error("the pins in {path} are damaged: {detail}", path = .0.display(), detail = .1)]
     Pins(PathBuf, String),
 }

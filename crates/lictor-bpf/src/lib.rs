@@ -11,6 +11,7 @@ pub mod features;
 mod identity;
 mod legacy;
 mod mapping;
+mod memory;
 mod policy;
 mod priority;
 mod sensor;
@@ -22,9 +23,10 @@ pub use decode::{DecodeError, RawEvent, decode};
 pub use error::Error;
 pub use identity::Identity;
 pub use legacy::{Found, Legacy};
+pub use memory::{keep_little_freed_memory, return_freed_memory};
 pub use policy::{Cell, Hash, Network, PolicyStore, PortSet, Ports, Tables};
 pub use priority::prefer_this_thread;
-pub use sensor::{Counters, Options, Rings, Sensor, SessionState, any_session_alive};
+pub use sensor::{Counters, HeldPins, Options, Rings, Sensor, SessionState, any_session_alive, hold_pins};
 pub use task::{
     PidFd, join_new_session_keyring, monotonic_ns, prepare_map_executable, set_close_on_exec, try_bpf,
     try_map_executable,

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject, PrintLevel, Program};
 use sha2::{Digest, Sha256};
@@ -68,7 +69,6 @@ impl Sensor {
     /// Loads and attaches everything, or takes over the pins of the same build.
     pub fn start(options: &Options) -> Result<Sensor> {
         let kernel = Kernel::probe()?;
-        mount_bpffs(&options.pins)?;
         let dir = options.pins.join(build_id());
         let sensor =
             if dir.join("links").is_dir() { Sensor::adopt(dir)? } else { Sensor::load(dir, options, &kernel)? };
@@ -355,43 +355,48 @@ pub(crate) fn mark_objects(own: &MapHandle, keys: &[u64]) -> Result<()> {
 }
 
 /// The reading end of both rings.
-pub struct Rings<'a>(libbpf_rs::RingBuffer<'a>);
+pub struct Rings<'a>([libbpf_rs::RingBuffer<'a>; 2]);
 
 impl<'a> Rings<'a> {
-    /// `take` is called with each record's bytes, denials first.
+    /// `take` is called with each record's bytes, denials first: what they tell apart is in order by its time only.
     pub fn open(sensor: &'a Sensor, take: impl Fn(&[u8]) + Clone + 'a) -> Result<Rings<'a>> {
         Rings::of([sensor.map("denials")?, sensor.map("events")?], take)
     }
 
     pub(crate) fn of(maps: [&'a MapHandle; 2], take: impl Fn(&[u8]) + Clone + 'a) -> Result<Rings<'a>> {
-        let mut builder = libbpf_rs::RingBufferBuilder::new();
-        for map in maps {
+        let open = |map: &'a MapHandle| {
             let take = take.clone();
+            let mut builder = libbpf_rs::RingBufferBuilder::new();
             builder
                 .add(map, move |bytes: &[u8]| {
                     take(bytes);
                     0
                 })
                 .map_err(bpf("cannot read a ring"))?;
-        }
-        Ok(Rings(builder.build().map_err(bpf("cannot read the rings"))?))
+            builder.build().map_err(bpf("cannot read a ring"))
+        };
+        Ok(Rings([open(maps[0])?, open(maps[1])?]))
     }
 
-    /// Takes up to `most` records; when there are none, waits for some at the longest for `wait`. What is not taken
-    /// stays in the kernel's rings: a flood costs events there, counted, and not memory here.
-    pub fn poll(&self, wait: std::time::Duration, most: usize) -> Result<()> {
-        let taken = || match self.0.consume_raw_n(most) {
-            error if error < 0 && error != -libc::EINTR => {
-                Err(io("cannot read the rings")(std::io::Error::from_raw_os_error(-error)))
-            }
-            taken => Ok(taken),
+    /// Takes up to `most` records of each ring; when there are none, waits for some at the longest for `wait`. What is
+    /// not taken stays in the kernel's rings: a flood costs events there, counted, and not memory here. Neither ring
+    /// keeps the other waiting, and whatever a denial follows on is taken with it, unless there is too much of it.
+    pub fn poll(&self, wait: Duration, most: usize) -> Result<()> {
+        let taken = || {
+            self.0.iter().try_fold(0, |sum, ring| match ring.consume_raw_n(most) {
+                error if error < 0 && error != -libc::EINTR => {
+                    Err(io("cannot read the rings")(std::io::Error::from_raw_os_error(-error)))
+                }
+                taken => Ok(sum + taken.max(0)),
+            })
         };
         if taken()? != 0 {
             return Ok(());
         }
-        let mut ready = libc::pollfd { fd: self.0.epoll_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one valid pollfd, for the length of the call.
-        unsafe { libc::poll(&mut ready, 1, wait.as_millis() as libc::c_int) };
+        let mut ready =
+            self.0.each_ref().map(|ring| libc::pollfd { fd: ring.epoll_fd(), events: libc::POLLIN, revents: 0 });
+        // SAFETY: as many valid pollfds as it is told, for the length of the call.
+        unsafe { libc::poll(ready.as_mut_ptr(), ready.len() as libc::nfds_t, wait.as_millis() as libc::c_int) };
         taken().map(drop)
     }
 }
@@ -544,6 +549,29 @@ pub(crate) fn cgroup_root() -> Option<PathBuf> {
         let (root, place) = (fields.next()?, fields.next()?);
         (right.starts_with("cgroup2 ") && root == "/").then(|| PathBuf::from(place))
     })
+}
+
+/// The folder of the pins, for as long as this value lives: two daemons that write to the same maps would undo each
+/// other's work. Waits for `patience`: a daemon that was killed is there until its last thread is gone.
+pub struct HeldPins(#[expect(dead_code, reason = "held, not read")] fs::File);
+
+/// Makes the folder `pins` where it is not there, and holds it.
+///
+/// # Errors
+/// Another daemon has it, or it is no folder on a BPF filesystem.
+pub fn hold_pins(pins: &Path, patience: Duration) -> Result<HeldPins> {
+    mount_bpffs(pins)?;
+    let failed = |error| io(format!("cannot hold {}", pins.display()))(error);
+    let folder = fs::File::open(pins).map_err(failed)?;
+    let end = Instant::now() + patience;
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(HeldPins(folder)),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < end => std::thread::sleep(Duration::from_millis(20)),
+            Err(fs::TryLockError::WouldBlock) => return Err(Error::Held(pins.to_owned())),
+            Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
 }
 
 const BPF_FS: i64 = 0xcafe_4a11;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, Result, bail};
 use lictor_api::control::{Hooks, Mode, OlderBuild, State, Status};
 use lictor_api::settings::{FailClosed, Settings, Switch};
-use lictor_bpf::{Counters, Legacy, Options, PidFd, Sensor, abi};
+use lictor_bpf::{Counters, Legacy, Options, PidFd, Sensor, abi, hold_pins, keep_little_freed_memory};
 use lictor_engine::policy::{self, PolicyFile};
 use lictor_engine::process::{ProcessKey, ProcessTree};
 use lictor_sinks::Dispatcher;
@@ -74,6 +74,8 @@ pub(crate) struct Changing {
 
 /// What the sinks have to send the last records when the daemon stops; the rest waits on disk.
 const GRACE: Duration = Duration::from_secs(1);
+/// What the last daemon has to be gone, when it was killed on a machine that is busy.
+const HAND_OVER: Duration = Duration::from_secs(10);
 pub(crate) const BEAT: Duration = Duration::from_millis(500);
 /// How long a client waits for the last events at the most.
 const FLUSH: Duration = Duration::from_secs(55);
@@ -86,10 +88,12 @@ pub fn run(start: Start) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("lictord must be root to load programs into the kernel");
     }
+    keep_little_freed_memory();
     // A broken policy does not stop the daemon: with none, governed sessions are denied everything; but at the first
     // start somebody is there to mend it.
     let policy = if private { None } else { load_policy(&settings.policy)? };
 
+    let _alone = hold_pins(&settings.pins, HAND_OVER)?;
     let found = Legacy::find(&settings.pins)?;
     let unreadable: Vec<(String, String)> =
         found.unreadable.into_iter().map(|(build, error)| (build, error.to_string())).collect();

@@ -176,10 +176,10 @@ impl Daemon {
     pub(crate) fn watch_held(self: &Arc<Daemon>) {
         let (mut missing, mut ended) = (HashMap::new(), HashSet::new());
         while !self.stopping.load(Ordering::Acquire) {
-            let looked = self.look_at_held(&mut missing).and_then(|()| self.look_at_older(&mut ended));
-            if let Err(error) = looked {
+            if let Err(error) = self.look_at_held(&mut missing) {
                 tracing::error!("cannot look after held processes: {error:#}");
             }
+            self.look_at_older(&mut ended);
             std::thread::sleep(WATCH);
         }
     }
@@ -232,25 +232,31 @@ impl Daemon {
     }
 
     /// Sessions of an older build go on under its programs, and only its own daemon could have let somebody of theirs go.
-    fn look_at_older(&self, ended: &mut HashSet<ProcessKey>) -> Result<()> {
-        let mut waiting = HashSet::new();
+    fn look_at_older(&self, ended: &mut HashSet<ProcessKey>) {
         for older in self.legacy() {
-            for held in older.held()? {
+            let held = match older.held() {
+                Ok(held) => held,
+                Err(error) => {
+                    tracing::error!("cannot look after held processes of build {}: {error}", older.build());
+                    continue;
+                }
+            };
+            for held in held {
                 let key = key_of(&held);
                 let waited = Duration::from_nanos(monotonic_ns().saturating_sub(held.since_ns));
-                waiting.insert(key);
                 if waited > self.judging.hold_limit && ended.insert(key) {
-                    self.end(&key);
                     let reason = format!(
                         "it was held by build {}, whose daemon is gone, and nobody can let it go",
                         older.build()
                     );
+                    // First: of one that has ended there is little to tell.
                     self.record_held(&held, Action::Kill, Tier::Rules, &reason);
+                    self.end(&key);
                 }
             }
         }
-        ended.retain(|key| waiting.contains(key));
-        Ok(())
+        // Who is gone is not told of twice, and its key never comes back.
+        ended.retain(|key| state_of(key.pid).is_some());
     }
 
     fn time_is_over(&self, held: &Held, key: &ProcessKey) {
@@ -260,6 +266,8 @@ impl Daemon {
             self.judging.hold_limit.as_secs(),
             if allow { "the default action applies: allow" } else { "it may not run" }
         );
+        // First: of one that has ended, or runs something else, there is little to tell.
+        self.record_held(held, if allow { Action::Allow } else { Action::Kill }, Tier::Rules, &reason);
         if allow {
             let done = self.still(key).and_then(|task| match task {
                 Some(task) => Ok(self.sensor.release(held, &task)?),
@@ -272,7 +280,6 @@ impl Daemon {
             self.end(key);
         }
         self.judging.decided(key);
-        self.record_held(held, if allow { Action::Allow } else { Action::Kill }, Tier::Rules, &reason);
     }
 
     fn record_held(&self, held: &Held, action: Action, tier: Tier, reason: &str) {

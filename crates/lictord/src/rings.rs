@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use lictor_api::control::Mode;
 use lictor_api::event::{Action, Event, Kind, Lost};
-use lictor_bpf::{Legacy, RawEvent, Rings, abi, abi::judged, decode, monotonic_ns};
+use lictor_bpf::{DecodeError, Legacy, RawEvent, Rings, abi, abi::judged, decode, monotonic_ns, return_freed_memory};
 use lictor_engine::process::{ProcessFacts, ProcessKey};
 
 use lictor_store::audit::{self, Actor, Entry};
@@ -24,7 +24,9 @@ use crate::session::session_name;
 pub(crate) const ROUND: Duration = Duration::from_millis(20);
 /// The same while there is no session, and so nothing to tell.
 const IDLE_ROUND: Duration = Duration::from_millis(250);
-/// Events taken in one round, with the lock held: clients wait for it.
+/// Idle rounds after which nothing of the last session, or of the start, is still being written.
+const SETTLED: u64 = 20;
+/// Events taken from each ring in one round, with the lock held: clients wait for it.
 const BATCH: usize = 2048;
 
 /// What a ring tells.
@@ -72,8 +74,13 @@ pub(crate) fn read(daemon: &Daemon) {
                 scope.spawn(move || read_older(daemon, older, &sender))
             })
             .collect();
+        let mut idle = 0;
         while !daemon.stopping.load(Ordering::Acquire) {
-            let wait = if daemon.lock().sessions.live.is_empty() { IDLE_ROUND } else { ROUND };
+            idle = if daemon.lock().sessions.live.is_empty() { idle + 1 } else { 0 };
+            if idle == SETTLED {
+                return_freed_memory();
+            }
+            let wait = if idle > 0 { IDLE_ROUND } else { ROUND };
             take_round(daemon, &rings, &receiver, wait);
             if daemon.judging.poll_rules() {
                 daemon.tell_rules(&Actor::Lictor);
@@ -164,15 +171,14 @@ impl Daemon {
         let mut guard = self.lock();
         let changing = &mut *guard;
         let mut events = Vec::with_capacity(round.records.len());
-        for bytes in &round.records {
-            match decode(bytes) {
-                Ok(raw) => changing.sort(&raw, &clock, &self.judging, &mut events, &mut orders),
-                Err(error) => {
-                    changing.undecodable += 1;
-                    tracing::error!("an event cannot be decoded: {error}");
-                    events.push(lost(1, "an event could not be decoded", &clock));
-                }
-            }
+        let (raws, errors) = in_order(&round.records);
+        for raw in &raws {
+            changing.sort(raw, &clock, &self.judging, &mut events, &mut orders);
+        }
+        for error in errors {
+            changing.undecodable += 1;
+            tracing::error!("an event cannot be decoded: {error}");
+            events.push(lost(1, "an event could not be decoded", &clock));
         }
         if let Ok(counters) = self.sensor.counters() {
             let before = changing.lost_reported;
@@ -307,6 +313,20 @@ impl Changing {
             }
         }
     }
+}
+
+/// Each ring is in order in itself, and denials come first: without this a denial would be told of before the start of
+/// the program that met it, and without its arguments.
+fn in_order(records: &[Vec<u8>]) -> (Vec<RawEvent>, Vec<DecodeError>) {
+    let (mut raws, mut errors) = (Vec::with_capacity(records.len()), Vec::new());
+    for bytes in records {
+        match decode(bytes) {
+            Ok(raw) => raws.push(raw),
+            Err(error) => errors.push(error),
+        }
+    }
+    raws.sort_by_key(|raw| raw.time_ns);
+    (raws, errors)
 }
 
 /// What a round of events leads to, done when nothing is locked any more.
