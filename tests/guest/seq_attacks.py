@@ -15,8 +15,7 @@ import time
 from sequence import PATH, Untried, events_in, require, sequence, wait_until
 from tiers import classifier, require_tiers, shipped_rules
 
-KERNEL = "6.12"  # one is enough: what is judged is the same on all
-SECONDS_EACH = 30
+SECONDS_EACH = 12
 SHARE = 0.9
 # What their authors call more than discovery, and discovery itself.
 ATTACKS, DISCOVERY = ("must_detect", "should_alert"), ("recon_log",)
@@ -117,13 +116,11 @@ def end_sessions(suite):
                 os.kill(task["pid"], signal.SIGKILL)
 
 
-@sequence("judge-attacks", "a list of real attacks, held and judged by the shipped rules and classifier", judge=classifier)
+@sequence("judge-attacks", "a list of real attacks, held and judged by the shipped rules and classifier", judge=classifier, once=True)
 def attacks(suite):
     source = pathlib.Path(suite.options.lictor, "attacks.jsonl")
     if not source.exists():
         raise Untried("SKIPPED: this payload has no list of attacks (attacks.jsonl)")
-    if not os.uname().release.startswith(KERNEL):
-        raise Untried(f"SKIPPED: the list is run on kernel {KERNEL} only")
     rows = []
     with shipped_rules(suite):
         require_tiers(suite, "rules", "classifier")

@@ -32,7 +32,7 @@ def holders(folder, needle):
     return [str(path) for path in pathlib.Path(folder).rglob("*") if path.is_file() and needle.encode() in path.read_bytes()]
 
 
-@sequence("audit", "the audit chain holds through a crash, shows what was changed, and forgets a person")
+@sequence("audit", "the audit chain holds through a crash, shows what was changed, and forgets a person", once=True)
 def audit(suite):
     names = suite.ground.names
     chain = pathlib.Path(names["state"]) / "audit"
@@ -98,7 +98,7 @@ def acknowledged_point(suite, kept):
     return done.returncode == 0
 
 
-@sequence("kills", "killed at random moments under load, the daemon finds its chain and its store, and nothing acknowledged is lost")
+@sequence("kills", "killed at random moments under load, the daemon finds its chain and its store, and nothing acknowledged is lost", once=True)
 def kills(suite):
     """As often as `--kills` says."""
     names, flag = suite.ground.names, stop_flag(suite, "kills")

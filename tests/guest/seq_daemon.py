@@ -162,7 +162,7 @@ def reload_under_load(suite, policy, document):
     return said
 
 
-@sequence("bad-reload", "a policy that does not load never replaces the one that works", 135)
+@sequence("bad-reload", "a policy that does not load never replaces the one that works", 135, once=True)
 def bad_reload(suite):
     policy = suite.daemon.policy_file
     original = policy.read_text()

@@ -22,7 +22,7 @@ def call(*command):
     return done.stdout + done.stderr
 
 
-@sequence("install", "installed, it runs with the settings that came with it; uninstalled, nothing is left but settings and records")
+@sequence("install", "installed, it runs with the settings that came with it; uninstalled, nothing is left but settings and records", once=True)
 def install(suite):
     scripts = pathlib.Path(suite.daemon.program).parent / "install"
     if not os.path.exists(PIPE) or not scripts.is_dir():

@@ -144,7 +144,7 @@ X
     return f"ended, {took:.0f} s in all"
 
 
-@sequence("judge-refused", "undecided: deny refuses what nobody has judged; the next attempt gets the answer")
+@sequence("judge-refused", "undecided: deny refuses what nobody has judged; the next attempt gets the answer", once=True)
 def refused(suite):
     events, names = suite.work / "judge-refused.jsonl", suite.ground.names
     text = "/bin/echo fine 1 || echo refused\nsleep 1 2>/dev/null\n/bin/echo fine 1 || echo refused again\n"
@@ -256,7 +256,7 @@ setsid /bin/bash -c 'set -m; trap "" HUP; (trap "" HUP; exec /usr/bin/touch {mar
     return f"status {done.returncode}; held {len(held)}, later {len(left)}"
 
 
-@sequence("judge-reload", "200 changes of the rules under load, good and broken: none is judged wrong, none is lost")
+@sequence("judge-reload", "200 changes of the rules under load, good and broken: none is judged wrong, none is lost", once=True)
 def reload(suite):
     events = suite.work / "judge-reload.jsonl"
     log = suite.ground.names["tmp"] + "/judge-reload.log"

@@ -22,7 +22,7 @@ def run(suite, *command, options=("--agent", "files", "--quiet"), **more):
     return lictor(suite, "run", *options, "--", *command, **more)
 
 
-@sequence("exit-status", "the exit status is the command's own, 128+N, 126 or 127")
+@sequence("exit-status", "the exit status is the command's own, 128+N, 126 or 127", once=True)
 def exit_status(suite):
     program, plain = suite.ground.names["bin"] + "/attack", suite.ground.names["ws"] + "/plain.txt"
     for command, expected in (
@@ -42,7 +42,7 @@ def exit_status(suite):
     return "9 commands"
 
 
-@sequence("streams", "standard streams, arguments, environment and working directory are the command's own")
+@sequence("streams", "standard streams, arguments, environment and working directory are the command's own", once=True)
 def streams(suite):
     got = run(suite, "sh", "-c", 'cat; echo "$PWD $1 $EXTRA"; echo talk >&2; exit 3', "sh", "a b", stdin=None, input="given\n", env={**environment(suite), "EXTRA": "e x"})
     require(got.returncode == 3, f"status {got.returncode}: {got.stderr}")
@@ -51,7 +51,7 @@ def streams(suite):
     return "as given"
 
 
-@sequence("summary", "one line at the end says how many actions were denied")
+@sequence("summary", "one line at the end says how many actions were denied", once=True)
 def summary(suite):
     program = suite.ground.names["bin"] + "/attack"
     got = run(suite, program, "read", KEY.format_map(suite.ground.names), options=("--agent", "files"))
@@ -60,7 +60,7 @@ def summary(suite):
     return lines[0]
 
 
-@sequence("profile", "an agent's own command is governed by its built-in profile, and one line says so")
+@sequence("profile", "an agent's own command is governed by its built-in profile, and one line says so", once=True)
 def profile(suite):
     directory = f"{suite.ground.names['ws']}/agents"
     os.makedirs(directory)
@@ -116,7 +116,7 @@ def user(suite):
     return got.stdout.replace("\n", " ")
 
 
-@sequence("bad-policy", "with a policy that does not load `run` ends with 125, says where, and starts nothing")
+@sequence("bad-policy", "with a policy that does not load `run` ends with 125, says where, and starts nothing", once=True)
 def bad_policy(suite):
     mark, file = pathlib.Path(suite.ground.names["mark"]), suite.work / "bad.yaml"
     deep = "[" * 5000 + "]" * 5000
@@ -360,7 +360,7 @@ true
 """
 
 
-@sequence("git", "under the built-in profile git works, and what it would run later cannot be written", 50)
+@sequence("git", "under the built-in profile git works, and what it would run later cannot be written", 50, once=True)
 def git(suite):
     names = suite.ground.names
     repository, origin = f"{names['ws']}/repository", "/tmp/lictor-suite-origin.git"
@@ -384,7 +384,7 @@ def git(suite):
     return "17 kinds of work, 4 refusals"
 
 
-@sequence("exec-events", "an execution is recorded with its script, its interpreter, and, where it is denied, the arguments as passed")
+@sequence("exec-events", "an execution is recorded with its script, its interpreter, and, where it is denied, the arguments as passed", once=True)
 def exec_events(suite):
     names, events = suite.ground.names, suite.work / "exec-events.jsonl"
     script = f"{names['bin']}/good.sh one; {names['bad']}/payload 'a b' c; {names['bad']}/script.sh x; true"

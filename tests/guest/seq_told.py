@@ -47,7 +47,7 @@ def with_sinks(suite, settings):
         suite.daemon.start()
 
 
-@sequence("told", "denials become alerts, which reach webhook, syslog and file, and outlive the daemon's death")
+@sequence("told", "denials become alerts, which reach webhook, syslog and file, and outlive the daemon's death", once=True)
 def told(suite):
     Receiver.bodies.clear()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 from sequence import PATH, Untried, events_in, require, sequence
-from seq_attacks import KERNEL, SEVERITIES
+from seq_attacks import SEVERITIES
 from tiers import classifier, require_tiers, shipped_rules
 from work import commands
 
@@ -17,10 +17,8 @@ COMMANDS = 300
 SECONDS = 500
 
 
-@sequence("judge-work", "a coding session of 300 commands, held and judged by the shipped rules and classifier: nothing is denied", judge=classifier)
+@sequence("judge-work", "a coding session of 300 commands, held and judged by the shipped rules and classifier: nothing is denied", judge=classifier, once=True)
 def work(suite):
-    if not os.uname().release.startswith(KERNEL):
-        raise Untried(f"SKIPPED: the session is run on kernel {KERNEL} only")
     source, folder, results, events = HERE / "work-session.txt", pathlib.Path("/home/dev/project"), pathlib.Path("/tmp/work-results.jsonl"), suite.work / "work.jsonl"
     require(len(commands(source.read_text())) >= COMMANDS, f"the session has fewer than {COMMANDS} commands")
     shutil.rmtree(folder, ignore_errors=True)

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
+# Where what is the same on every kernel is tried.
+ONE_KERNEL = "6.12"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -28,14 +30,15 @@ class Sequence:
     evasions: tuple[int, ...]
     run: Callable
     judge: Callable | None = None  # the settings `judge:` of its daemon, given the suite
+    once: bool = False  # nothing in it depends on the kernel: one of them is enough
 
 
 ALL = []
 
 
-def sequence(id, title, *evasions, judge=None):
+def sequence(id, title, *evasions, judge=None, once=False):
     def register(function):
-        ALL.append(Sequence("seq-" + id, title, evasions, function, judge))
+        ALL.append(Sequence("seq-" + id, title, evasions, function, judge, once))
         return function
 
     return register

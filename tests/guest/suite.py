@@ -283,6 +283,8 @@ class Suite:
     def _run_sequence(self, steps):
         started = time.monotonic()
         try:
+            if steps.once and not os.uname().release.startswith(sequence.ONE_KERNEL):
+                raise sequence.Untried(f"SKIPPED: the same on every kernel, and tried on {sequence.ONE_KERNEL}")
             self.ground.reset()
             self.ground.ensure_victims(decoy=False)
             self.daemon.use(steps.judge(self) if steps.judge else None)

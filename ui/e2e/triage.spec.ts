@@ -77,6 +77,7 @@ test("alerts are worked through with the keyboard alone", async ({ entered: page
   await page.keyboard.press("Escape");
   await page.keyboard.press("c");
   await expect(page.locator(".alert")).toHaveCount(1);
+  await expect(page.locator(".alert.selected"), "the last one is chosen").toHaveCount(1);
   expect(changes).toEqual([
     { id: "a1", state: "acknowledged", csrf: true },
     { id: "a2", note: "jac is text here", csrf: true },

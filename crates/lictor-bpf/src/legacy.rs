@@ -11,6 +11,7 @@ use std::mem::offset_of;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libbpf_rs::{Link, MapCore as _, MapFlags, MapHandle};
 
@@ -29,7 +30,8 @@ pub struct Legacy {
     build: String,
     dir: PathBuf,
     maps: BTreeMap<String, MapHandle>,
-    links: Vec<Link>,
+    /// None any more when it is removed.
+    links: Mutex<Vec<Link>>,
     control: Mapping,
     removed: AtomicBool,
 }
@@ -72,7 +74,7 @@ impl Legacy {
         let control = maps.get("control").ok_or_else(|| Error::Pins(dir.clone(), "no map `control`".into()))?;
         let control = Mapping::new(control.as_fd(), size_of::<types::lictor_control>(), "control")?;
         let legacy = Legacy {
-            links: open_links(&dir.join("links"))?,
+            links: Mutex::new(open_links(&dir.join("links"))?),
             maps,
             control,
             build,
@@ -102,7 +104,7 @@ impl Legacy {
 
     /// Each build's guard shall keep its sessions from the other's maps, programs and links.
     pub fn guard_each_other(&self, sensor: &Sensor) -> Result<()> {
-        mark_objects(sensor.map("own_objects")?, &objects_of(&self.maps, &self.links)?)?;
+        mark_objects(sensor.map("own_objects")?, &objects_of(&self.maps, &self.links())?)?;
         mark_objects(self.map("own_objects")?, &sensor.objects()?)
     }
 
@@ -149,9 +151,14 @@ impl Legacy {
         any_tasks(self.map("sessions")?)
     }
 
-    /// Takes its pins away, and its objects out of the guard; the programs go when this value does.
+    fn links(&self) -> MutexGuard<'_, Vec<Link>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes its pins away, its objects out of the guard, and its programs out of the kernel. The last takes seconds,
+    /// and is done by a thread of its own: it may be the heart that lets go of this value last.
     pub fn remove(&self, sensor: &Sensor) -> Result<()> {
-        let keys = objects_of(&self.maps, &self.links)?;
+        let keys = objects_of(&self.maps, &self.links())?;
         remove_pins(&self.dir)?;
         let own = sensor.map("own_objects")?;
         for key in keys {
@@ -159,7 +166,12 @@ impl Legacy {
             let _absent_is_fine = own.delete(&key.to_ne_bytes());
         }
         self.removed.store(true, Ordering::Release);
-        Ok(())
+        let links = std::mem::take(&mut *self.links());
+        std::thread::Builder::new()
+            .name("unload".into())
+            .spawn(move || drop(links))
+            .map(drop)
+            .map_err(io("cannot start a thread"))
     }
 
     /// Whether [`Legacy::remove`] was called: whoever still holds it should let go.

@@ -40,7 +40,7 @@ pub struct Sensor {
     skipped: Vec<(String, String)>,
     adopted: bool,
     /// Beside the pins: should they be removed from under us, the programs stay attached as long as we live.
-    _links: Vec<Link>,
+    links: Vec<Link>,
 }
 
 /// Sums over all CPUs since the programs were loaded.
@@ -210,7 +210,7 @@ impl Sensor {
             .map_err(io("cannot read the pinned links"))?
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .collect();
-        Ok(Sensor { maps, control, identify, dir, hooks, skipped, adopted, _links: links })
+        Ok(Sensor { maps, control, identify, dir, hooks, skipped, adopted, links })
     }
 
     pub(crate) fn map(&self, name: &'static str) -> Result<&MapHandle> {
@@ -304,7 +304,7 @@ impl Sensor {
 
     /// For the guard: the keys of our maps, programs and links in `own_objects`.
     pub(crate) fn objects(&self) -> Result<Vec<u64>> {
-        objects_of(&self.maps, &self._links)
+        objects_of(&self.maps, &self.links)
     }
 
     /// Takes the pins away: the programs go with this process. Only for a private daemon whose session is over.

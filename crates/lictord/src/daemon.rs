@@ -415,7 +415,7 @@ impl Daemon {
                 Ok(()) => {
                     let mut legacy = self.legacy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     legacy.retain(|other| !Arc::ptr_eq(other, &older));
-                    tracing::info!("build {} had no session left: its programs are removed", older.build());
+                    tracing::info!("build {} has no session left: its programs are being removed", older.build());
                 }
                 Err(error) => tracing::error!("the programs of build {} cannot be removed: {error}", older.build()),
             }
