@@ -109,12 +109,14 @@ def kills(suite):
     seed = random.randrange(1 << 32)
     moments = random.Random(seed)
     acknowledged = 0
+    newest = lambda: {json.loads(line)["id"] for line in lictor(suite, "events", "--json", "--limit", "200").stdout.splitlines()}  # noqa: E731
     try:
+        wait_until(newest, 60, "the load is recorded")
         for round_ in range(suite.options.kills):
             where = f"kill {round_}, seed {seed}"
             time.sleep(moments.random())
             # Both are answered when it is on disk; a disk that is too slow gives no answer, and nothing is acknowledged.
-            ids = {json.loads(line)["id"] for line in lictor(suite, "events", "--json", "--limit", "200").stdout.splitlines()}
+            ids = newest()
             wait_until(lambda: acknowledged_point(suite, kept), 120, f"{where}: a checkpoint")
             require(ids, f"{where}: no events")
             time.sleep(moments.random() / 2)

@@ -228,7 +228,7 @@ def upgrade(suite):
             require(state_of(pid) == "T", f"under a daemon of another build it is in state {state_of(pid)}")
             out, err = process.communicate(timeout=90)
             told = [json.loads(line) for line in lictor(suite, "events", "--json", "--denied", "--limit", "50").stdout.splitlines()]
-            said = [e["verdict"]["reason"] for e in told if e["process"].get("pid") == pid and e["verdict"]["action"] == "kill"]
+            said = [e["verdict"]["reason"] for e in told if e["kind"] == "exec" and e["process"]["pid"] == pid and e["verdict"]["action"] == "kill"]
             require(len(said) == 1 and "whose daemon is gone" in said[0], f"recorded of it: {said}")
         finally:
             daemon.kill()

@@ -292,7 +292,7 @@ class Suite:
             detail, verdict = steps.run(self), None
         except sequence.Untried as reason:
             verdict, detail = "untried", str(reason)
-        except (sequence.Failure, OSError, RuntimeError, ValueError, subprocess.SubprocessError) as problem:
+        except Exception as problem:  # whatever a sequence did not foresee ends that one, and not the others
             verdict, detail = "failed", f"{type(problem).__name__}: {problem}; lictord: {self.daemon.log()}"
         self._add(steps.id, steps.title, "sequence", steps.evasions, verdict, f"{detail or ''} ({time.monotonic() - started:.1f} s)", {})
 

@@ -47,6 +47,14 @@ for (const [size, viewport] of Object.entries({
           await expectAccessible(page);
         });
       }
+      test("a session of another day", async ({ entered: page }) => {
+        await page.clock.setFixedTime(Date.now() + 2 * 86_400_000);
+        await page.goto(PAGES["a session"]);
+        await settled(page);
+        const beyond = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        expect(beyond, "nothing sticks out at the side").toBe(0);
+        await expect(page.locator(".times")).not.toContainText("-");
+      });
       test("log in", async ({ page, trouble }) => {
         void trouble;
         await page.goto("/login");

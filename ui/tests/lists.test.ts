@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { TreeNode } from "../src/api/types";
 import { parseDiff } from "../src/lib/diff";
 import { Ring } from "../src/lib/ring";
-import { ago, duration } from "../src/lib/time";
+import { ago, axis, duration } from "../src/lib/time";
 import { flatten, nodeKey } from "../src/lib/tree";
 
 const node = (pid: number, denied: number, ...children: TreeNode[]): TreeNode => ({
@@ -81,4 +81,12 @@ test("times in words", () => {
   expect(ago("2026-01-02T01:00:00Z", now)).toBe("2h ago");
   expect(ago("2026-01-02T03:09:05Z", now)).toBe("in 5m");
   expect(ago("no time", now)).toBe("no time");
+});
+
+test("what stands below a chart says the day where one begins, and seconds where they say something", () => {
+  const at = (...times: string[]) => axis(times.map((time) => new Date(time).toISOString()));
+  expect(at("2026-11-21T23:53:57", "2026-11-21T23:54:12")).toEqual(["23:53:57", "23:54:12"]);
+  expect(at("2026-11-21T20:00:00", "2026-11-21T22:00:00", "2026-11-22T00:00:00")).toEqual(["11-21", "22:00", "11-22"]);
+  expect(at("2026-11-18T20:00:00", "2026-11-21T20:00:00")).toEqual(["11-18", "11-21"]);
+  expect(axis([])).toEqual([]);
 });

@@ -118,6 +118,8 @@ pub enum StartError {
     Tls { path: PathBuf, message: String },
     #[error(transparent)]
     Token(#[from] TokenError),
+    #[error("the interface's description cannot be written: {0}")]
+    Description(serde_json::Error),
     #[error("the threads of the HTTP interface cannot be started: {0}")]
     Threads(io::Error),
 }
@@ -216,7 +218,7 @@ pub fn start(options: Options, backend: Arc<dyn Backend>, live: Live) -> Result<
         streams: Arc::new(Semaphore::new(limits.streams)),
         stopping: stopping.clone(),
     });
-    let router = routes::router(app);
+    let router = routes::router(app).map_err(StartError::Description)?;
     let serving =
         |limits: &Limits| Serving { router: router.clone(), limits: limits.clone(), stopping: stopping.clone() };
     if let Some(unix) = &options.unix {

@@ -22,8 +22,8 @@ use crate::control;
 use crate::daemon::Daemon;
 use crate::desk::{Desk, Events, Host, Recording, Stored};
 
-/// Events that are kept in memory for lists and views: about 2 KB each.
-const KEPT: usize = 3_000;
+/// Events that are kept in memory for lists and views: about 5 KB each.
+const KEPT: usize = 2_000;
 const ROUND: Duration = Duration::from_millis(500);
 const GROUP: &str = "lictor";
 

@@ -31,6 +31,18 @@ export function dateTime(text: string | undefined, now = Date.now()): string {
   return today ? clock(text, false) : `${day(text)} ${clock(text, false)}`;
 }
 
+/** What stands below a chart at these times, short enough for a telephone: the day where another one begins, else the time. */
+export function axis(times: string[]): string[] {
+  const span = (parseTime(times.at(-1))?.getTime() ?? 0) - (parseTime(times[0])?.getTime() ?? 0);
+  const severalDays = new Set(times.map(day)).size > 1;
+  return times.map((time, at) => {
+    const begins = severalDays && (at === 0 || day(time) !== day(times[at - 1]));
+    if (begins || span >= 3 * 86_400_000) return day(time).slice(5);
+    // Seconds say something only where the labels are less than a minute or two apart.
+    return clock(time, false).slice(0, span < 10 * 60_000 ? 8 : 5);
+  });
+}
+
 /** `3d 4h`, `12m 7s`, `0s`: the two largest units. */
 export function duration(milliseconds: number): string {
   let rest = Math.max(0, Math.floor(milliseconds / 1000));

@@ -192,6 +192,11 @@ impl File {
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).at(&self.path)
     }
 
+    /// Frees what is kept of the file in memory: for the time until there is more to write.
+    pub(super) fn rest(&self) -> Result<(), StoreError> {
+        self.connection.execute_batch("PRAGMA shrink_memory").at(&self.path)
+    }
+
     /// Gives free pages back to the file system, at most so many.
     pub(super) fn shrink(&self, pages: u32) -> Result<(), StoreError> {
         let mut vacuum = self.connection.prepare(&format!("PRAGMA incremental_vacuum({pages})")).at(&self.path)?;

@@ -83,6 +83,10 @@ impl Writer {
                 self.put_aside("a reader met damage");
             }
             let written = self.write();
+            let done = self.shared.queue().events.is_empty();
+            if done && let Some(Err(error)) = self.file.as_ref().map(|file| file.rest()) {
+                tracing::warn!("the event store keeps its memory: {error}");
+            }
             if written && let Some(before) = forget {
                 self.forget(before);
             }
