@@ -128,7 +128,7 @@ def under_upgrade(suite, hard):
         wait_until(lambda: builds() == after, 30, f"the programs of {before} are removed after their last session")
         wait_until(lambda: not status(suite).get("older_builds"), 10, "status no longer tells of them")
         # The kernel waits for all its processors before it lets a program go, one after the other: seconds where these are emulated.
-        wait_until(lambda: links_held(names["daemon"]) == state["links"], 60, "no program of the older build is attached any more")
+        wait_until(lambda: links_held(names["daemon"]) == state["links"], 180, "no program of the older build is attached any more")
     return judge(log_of(log), counted(said), state, hard)
 
 

@@ -79,7 +79,8 @@ static __always_inline u64 changed_nanoseconds(u64 inode)
 {
 	if (bpf_core_field_exists(struct inode___numbers, i_ctime_nsec)) {
 		KEEP_HERE(inode);
-		return BPF_CORE_READ((struct inode___numbers *)inode, i_ctime_nsec);
+		/* 6.13: the highest bit says whether somebody has asked for the time, which is no change of the file. */
+		return BPF_CORE_READ((struct inode___numbers *)inode, i_ctime_nsec) & 0x7fffffff;
 	}
 	if (bpf_core_field_exists(struct inode___hidden, __i_ctime)) {
 		KEEP_HERE(inode);
