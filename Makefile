@@ -48,7 +48,7 @@ test-static: deps ## formatting, lints, licences, shell scripts
 test-unit: deps ## unit tests
 	@$(CHECK) unit
 
-test-guest: build ## the suite in a guest: make test-guest KERNEL=6.1 (or 6.12, newest)
+test-guest: build ## the whole suite in a guest: make test-guest KERNEL=6.1 (or 6.12, newest)
 	@$(CHECK) guest $(KERNEL)
 
 test-too-old: build ## a kernel that is too old is refused with reasons

@@ -186,17 +186,27 @@ class Playground:
         """Everything that a change of a protected file would change."""
         seen = {}
         for top in ("home", "prot", "bad", "ws/.git", "ws/a", "ws/keep.txt", "ws/notyet.cfg"):
-            path = f"{ROOT}/{top}"
-            for directory, names, files in [(path, [], [""])] if not os.path.isdir(path) else os.walk(path):
-                for name in [*names, *files, ""]:
-                    entry = f"{directory}/{name}" if name else directory
-                    with contextlib.suppress(FileNotFoundError):
-                        info = os.lstat(entry)
-                        content = None
-                        if stat.S_ISREG(info.st_mode):
-                            content = pathlib.Path(entry).read_bytes()[:4096]
-                        seen[entry] = (info.st_mode, info.st_uid, info.st_gid, info.st_size, info.st_ctime_ns, info.st_nlink, info.st_ino, content)
+            self._look(None, f"{ROOT}/{top}", f"{ROOT}/{top}", seen)
         return seen
+
+    def _look(self, directory, name, path, seen):
+        """From directory to directory: a path of three thousand bytes takes the kernel long each time that it is given."""
+        try:
+            info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            content = None
+            if stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode):
+                opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory)
+                try:
+                    if stat.S_ISREG(info.st_mode):
+                        content = os.read(opened, 4096)
+                    else:
+                        for below in os.listdir(opened):
+                            self._look(opened, below, f"{path}/{below}", seen)
+                finally:
+                    os.close(opened)
+        except FileNotFoundError:
+            return
+        seen[path] = (info.st_mode, info.st_uid, info.st_gid, info.st_size, info.st_ctime_ns, info.st_nlink, info.st_ino, content)
 
     # What an attack leaves behind -------------------------------------------------------------------------------
 
@@ -369,7 +379,7 @@ class Playground:
 
     def policy(self):
         n = self.names
-        denied_files = [f"{n['home']}/.ssh/**", f"{n['home']}/deep/**", f"{n['home']}/long/**", f"{n['home']}/odd/**", f"{n['memory']}/**", f"{n['overlay']}/secret", "**/.env",
+        denied_files = [f"{n['home']}/{{.ssh,.nothing}}/**", f"{n['home']}/deep/**", f"{n['home']}/long/**", f"{n['home']}/odd/**", f"{n['memory']}/**", f"{n['overlay']}/secret", "**/.env",
                         f"{n['ws']}/.git/hooks/**", f"{n['ws']}/notyet.cfg", f"{n['ws']}/keep.txt"]  # fmt: skip
         system = ["/usr/**", "/bin/**", "/lib/**", "/lib64/**", "/etc/**", "/dev/**", "/proc/**", f"{n['bin']}/**", f"{n['ws']}/**"]
         programs = ["/usr/**", "/bin/**", f"{n['bin']}/**"]

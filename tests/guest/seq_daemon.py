@@ -69,7 +69,7 @@ def resident(suite):
         return {line.split(":")[0]: int(line.split()[1]) for line in lines if line.startswith(("VmRSS", "VmHWM", "Rss"))}
 
 
-@sequence("memory", "the idle daemon stays under 60 MB, and under 75 MB with all the events that it keeps in memory")
+@sequence("memory", "the idle daemon stays under 60 MB, and under 75 MB with all the events that it keeps in memory", once=True)
 def memory(suite):
     state, aside = pathlib.Path(STATE), pathlib.Path(f"{STATE}-aside")
     suite.daemon.stop()

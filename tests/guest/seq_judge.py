@@ -215,7 +215,7 @@ def human(suite):
         return f"allowed and denied by hand; the same again ended with {again.returncode}"
 
 
-@sequence("judge-upgrade", "who is held when a daemon of another build takes over is not let go, and is ended when his time is over", 60)
+@sequence("judge-upgrade", "who is held when a daemon of another build takes over is not let go, and is ended when his time is over", 60, once=True)
 def upgrade(suite):
     daemon = suite.daemon
     own, other = daemon.program, daemon.other_build(suite.work / "lictord-judge")

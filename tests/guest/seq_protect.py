@@ -131,7 +131,7 @@ def traced(suite, service):
     wait_until(lambda: not alive(waiting), 10, "PID 1 ends the daemon")
 
 
-@sequence("protected-restart", "with self_protection, a daemon that crashed is brought back by PID 1, and nobody else becomes the daemon", 113, 49, 118)
+@sequence("protected-restart", "with self_protection, a daemon that crashed is brought back by PID 1, and nobody else becomes the daemon", 113, 49, 118, once=True)
 def protected_restart(suite):
     names = suite.ground.names
     if not os.path.exists("/run/guest-wait"):

@@ -172,7 +172,7 @@ def judge(log, counts, state, hard):
     return f"{tried}; network closed for {max(closed) - min(closed) if closed else 0} ms"
 
 
-@sequence("upgrade", "a daemon of another build takes over under load: old sessions keep their programs, new ones get the new", 113, 136)
+@sequence("upgrade", "a daemon of another build takes over under load: old sessions keep their programs, new ones get the new", 113, 136, once=True)
 def upgrade(suite):
     return under_upgrade(suite, hard=False)
 

@@ -77,7 +77,7 @@ def ask(path, *options):
     return int(code or 0), body
 
 
-@sequence("web", "the HTTP interface is served, and who is governed reaches it in no way", 90)
+@sequence("web", "the HTTP interface is served, and who is governed reaches it in no way", 90, once=True)
 def web(suite):
     daemon = suite.daemon
     daemon.stop()

@@ -30,7 +30,7 @@ class Sequence:
     evasions: tuple[int, ...]
     run: Callable
     judge: Callable | None = None  # the settings `judge:` of its daemon, given the suite
-    once: bool = False  # nothing in it depends on the kernel: one of them is enough
+    once: bool = False  # what it shows of the kernel others show on each: one is enough, but for --everywhere
 
 
 ALL = []

@@ -3,7 +3,9 @@
 
 import contextlib
 import datetime
+import functools
 import json
+import os
 import selectors
 import subprocess
 import time
@@ -67,15 +69,23 @@ class Session:
 
 def denials(path, since_ns=0, until_ns=None):
     """The denials that a file of events holds, between two moments."""
+    try:
+        info = os.stat(path)
+    except FileNotFoundError:
+        return []
+    return [event for at, event in _denials(path, info.st_size, info.st_mtime_ns) if since_ns <= at and (until_ns is None or at <= until_ns)]
+
+
+@functools.lru_cache(maxsize=1)
+def _denials(path, _size, _mtime):
+    """All denials in the file with their moments: a session's file is asked once for each attack that was made in it."""
     found = []
-    with contextlib.suppress(FileNotFoundError), open(path) as lines:
+    with open(path) as lines:
         for line in lines:
             event = json.loads(line)
             verdict = event.get("verdict", {})
             if verdict.get("action") in ("deny", "kill") and verdict.get("enforced", True):
-                at = nanoseconds(event["time"])
-                if since_ns <= at and (until_ns is None or at <= until_ns):
-                    found.append(event)
+                found.append((nanoseconds(event["time"]), event))
     return found
 
 

@@ -283,7 +283,7 @@ class Suite:
     def _run_sequence(self, steps):
         started = time.monotonic()
         try:
-            if steps.once and not os.uname().release.startswith(sequence.ONE_KERNEL):
+            if steps.once and not self.options.everywhere and not os.uname().release.startswith(sequence.ONE_KERNEL):
                 raise sequence.Untried(f"SKIPPED: the same on every kernel, and tried on {sequence.ONE_KERNEL}")
             self.ground.reset()
             self.ground.ensure_victims(decoy=False)
@@ -359,6 +359,7 @@ def main():
     parser.add_argument("--only", action="append", metavar="ID", help="only cases whose id starts so; may be repeated")
     parser.add_argument("--part", choices=("cases", "sequences"), help="only these: what is tried one by one, or what takes several steps")
     parser.add_argument("--bare-only", action="store_true", help="try the attacks without Lictor")
+    parser.add_argument("--everywhere", action="store_true", help="also what is otherwise tried on one kernel only")
     parser.add_argument("--verbose", action="store_true", help="say of every case what happened")
     parser.add_argument("--kills", type=int, default=4, metavar="N", help="how often seq-kills kills the daemon (4)")
     parser.add_argument("--list", action="store_true", help="print the cases and do nothing")

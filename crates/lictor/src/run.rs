@@ -301,12 +301,17 @@ impl Daemon {
 
     /// A private daemon goes when the session is over. It usually is: wait, so that nothing is left behind. A process
     /// that lives on keeps it, and stays governed.
+    ///
+    /// The last it does itself is to remove its folder. The kernel then lets go of its programs one by one, a tenth of
+    /// a second and more for each: nobody is governed by them any more, and nobody has to wait for that.
     fn leave(self) {
         let Some(mut private) = self.private else { return };
+        let folder = self.control.parent().unwrap_or(&self.control);
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(10) {
             match private.child.try_wait() {
                 Ok(Some(_)) | Err(_) => return,
+                Ok(None) if !folder.exists() => return,
                 Ok(None) => {}
             }
             if began.elapsed() > Duration::from_millis(500) && self.control.exists() && tasks_live_on(&self.control) {

@@ -3,7 +3,7 @@
 # One guest, from disks to exit status.
 
 vm_run() {
-    local kernel=6.12 memory=2048 timeout=600 append="" tty=no console="" results="" count=no dirs=()
+    local kernel=6.12 memory=2048 timeout=600 append="" tty=no console="" results="" count=no turns=no dirs=()
     while [ $# -gt 0 ]; do
         case $1 in
             -k | --kernel) kernel=$2 && shift 2 ;;
@@ -15,6 +15,7 @@ vm_run() {
             --console) console=$2 && shift 2 ;;
             --tty) tty=yes && shift ;;
             --count-instructions) count=yes && shift ;;
+            --in-turn) turns=yes && shift ;;
             --) shift && break ;;
             -*) die "run: unknown option $1 (see lictor-vm help)" ;;
             *) break ;;
@@ -119,17 +120,24 @@ guest_started() { grep -qa 'lictor-vm: started' "$RUN_DIR/console"; }
 start_guest() {
     choose_accel
     local accel=tcg,thread=multi limit=$timeout chardev_extra="" watchdog=""
+    # Emulated, these cost much and give nothing: a byte at a time, a level more of page tables, flushes.
+    local cpu=max,-erms,-fsrm,-la57,-smap,-smep,-umip,-pku
     local machine=() processors=2
     if [ "$count" = yes ]; then
         # One instruction is one nanosecond of the guest's time, and idle time is the host's. One processor only: with
         # two, each one's instructions would also count as the other's time.
         ACCEL=tcg accel=tcg processors=1 machine=(-icount shift=0,sleep=on)
     elif [ "$ACCEL" = kvm ]; then
-        accel=kvm
+        accel=kvm cpu=max
+    elif [ "$turns" = yes ]; then
+        # Between dropping its translation of a piece of code and writing to it for one processor, the emulator may
+        # translate the old bytes anew for another, and keep them. Where the kernel patches itself by the hundred (each
+        # program attached, each detached), that is sooner or later a breakpoint that is nobody's, and its end.
+        accel=tcg,thread=single
     fi
     [ "$tty" = no ] || chardev_extra=,signal=off
     : >"$RUN_DIR/console"
-    local qemu=(qemu-system-x86_64 -accel "$accel" "${machine[@]}" -cpu max -smp "$processors" -m "$memory" -nodefaults -no-user-config -display none
+    local qemu=(qemu-system-x86_64 -accel "$accel" "${machine[@]}" -cpu "$cpu" -smp "$processors" -m "$memory" -nodefaults -no-user-config -display none
         -no-reboot -nic none -pidfile "$RUN_DIR/qemu.pid" -kernel "$kernel_path/vmlinuz" -initrd "$RUN_DIR/initramfs"
         -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off random.trust_cpu=on $append"
         -serial "file:$RUN_DIR/console" -chardev "stdio,id=out$chardev_extra" -serial chardev:out

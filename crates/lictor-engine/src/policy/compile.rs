@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An agent with its session's facts to what the kernel walks.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use regex_automata::nfa::thompson::pikevm::PikeVM;
@@ -82,21 +83,36 @@ pub struct Anchor {
 /// A forbidding pattern that names no single object: what it matches must be looked for.
 #[derive(Debug)]
 pub struct DenyGlob<'a> {
-    /// The deepest directory that all matches are below.
+    /// The deepest directory that all matches are below; `/` for a pattern of any depth.
     pub directory: Vec<u8>,
+    /// As in [`Anchor::rights`].
     pub rights: u8,
-    compiled: &'a CompiledEntry,
+    /// Everything below what [`DenyGlob::names`] is meant too.
+    pub subtree: bool,
+    /// Matches can lie at any depth: finding them all would mean looking at every file there.
+    pub any_depth: bool,
+    /// The pattern as it was written.
+    pub text: &'a str,
+    names: Vec<Vec<Token>>,
+    name_matcher: Matcher,
+    way_matcher: Matcher,
 }
 
+type Matcher = OnceLock<Option<Box<PikeVM>>>;
+
 impl DenyGlob<'_> {
-    /// Whether this pattern names `path`.
-    pub fn matches(&self, path: &[u8]) -> bool {
-        self.compiled.matches(path)
+    /// Whether this pattern names the object `path`; with [`DenyGlob::subtree`], the one above all that is meant.
+    pub fn names(&self, path: &[u8]) -> bool {
+        let matcher = self.name_matcher.get_or_init(|| dfa::matcher(&self.names).map(Box::new));
+        matcher.as_ref().is_some_and(|m| dfa::matches(m, path))
     }
 
-    /// The pattern as it was written.
-    pub fn text(&self) -> &str {
-        &self.compiled.text
+    /// Whether something that this pattern names can lie below the directory `path`.
+    pub fn leads_below(&self, path: &[u8]) -> bool {
+        let ways = || self.names.iter().flat_map(|tokens| glob::ways_to(tokens)).collect::<Vec<_>>();
+        let matcher = self.way_matcher.get_or_init(|| dfa::matcher(&ways()).map(Box::new));
+        // A matcher that cannot be built must not hide anything.
+        matcher.as_ref().is_none_or(|m| dfa::matches(m, path))
     }
 }
 
@@ -130,7 +146,7 @@ pub(super) struct CompiledEntry {
 
 #[derive(Debug)]
 pub(super) enum Subject {
-    Path { branches: Vec<Vec<Token>>, matcher: OnceLock<Option<Box<PikeVM>>> },
+    Path { branches: Vec<Vec<Token>>, matcher: Matcher },
     Hash([u8; 32]),
     Endpoint(Endpoint),
 }
@@ -292,14 +308,23 @@ impl Compiled {
     pub fn deny_globs(&self) -> Vec<DenyGlob<'_>> {
         let mut found = Vec::new();
         for entry in self.entries.iter().filter(|e| !e.kind.permits()) {
-            let Subject::Path { branches, .. } = &entry.what else { continue };
-            for tokens in branches.iter().filter(|t| glob::literal(t).is_none()) {
-                let prefix = glob::literal_prefix(tokens);
+            // What one line names in one place is looked for together.
+            let mut places: BTreeMap<(Vec<u8>, bool, bool), Vec<Vec<Token>>> = BTreeMap::new();
+            for mut tokens in single_patterns(entry).filter(|t| glob::literal(t).is_none()) {
+                let prefix = glob::literal_prefix(&tokens);
                 // `/a/b*` is looked for in `/a`; `/a` with `/**/x` behind it in `/a` itself.
                 let whole = matches!(tokens.get(prefix.len()), Some(Token::SubtreeOf));
                 let end = if whole { prefix.len() } else { prefix.iter().rposition(|b| *b == b'/').unwrap_or(0) };
                 let directory = if end == 0 { b"/".to_vec() } else { prefix[..end].to_vec() };
-                found.push(DenyGlob { directory, rights: right_of(entry.kind), compiled: entry });
+                let subtree = tokens.pop_if(|last| *last == Token::SubtreeOf).is_some();
+                let deep = |t: &Token| matches!(t, Token::SubtreeOf | Token::Globstar | Token::Alternatives(_));
+                let any_depth = tokens.iter().any(deep);
+                places.entry((directory, subtree, any_depth)).or_default().push(tokens);
+            }
+            for ((directory, subtree, any_depth), names) in places {
+                let (name_matcher, way_matcher) = (Matcher::new(), Matcher::new());
+                let (rights, text) = (right_of(entry.kind), entry.text.as_str());
+                found.push(DenyGlob { directory, rights, subtree, any_depth, text, names, name_matcher, way_matcher });
             }
         }
         found
@@ -370,16 +395,21 @@ fn compiled_entry(kind: ListKind, entry: &Entry, what: Subject) -> CompiledEntry
     }
 }
 
+/// The patterns without braces that an entry stands for.
+fn single_patterns(entry: &CompiledEntry) -> impl Iterator<Item = Vec<Token>> {
+    let branches = match &entry.what {
+        Subject::Path { branches, .. } => branches.as_slice(),
+        Subject::Hash(_) | Subject::Endpoint(_) => &[],
+    };
+    branches.iter().flat_map(|tokens| glob::spelled_out(tokens))
+}
+
 fn anchors(entries: &[CompiledEntry]) -> Vec<Anchor> {
     let mut anchors: Vec<Anchor> = Vec::new();
     for entry in entries.iter().filter(|e| !e.kind.permits()) {
-        let Subject::Path { branches, .. } = &entry.what else { continue };
         let guard = if entry.at.is_none() { right::READONLY } else { 0 };
-        for tokens in branches {
-            if let Some((path, subtree)) = glob::literal(tokens) {
-                anchors.push(Anchor { path, rights: right_of(entry.kind) | guard, subtree });
-            }
-        }
+        let literal = single_patterns(entry).filter_map(|tokens| glob::literal(&tokens));
+        anchors.extend(literal.map(|(path, subtree)| Anchor { path, rights: right_of(entry.kind) | guard, subtree }));
     }
     anchors.sort_by(|a, b| (&a.path, a.subtree).cmp(&(&b.path, b.subtree)));
     anchors.dedup_by(|later, kept| {

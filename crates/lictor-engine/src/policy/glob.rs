@@ -134,6 +134,49 @@ pub(super) fn literal_prefix(tokens: &[Token]) -> Vec<u8> {
     tokens.iter().map_while(|t| if let Token::Byte(b) = t { Some(*b) } else { None }).collect()
 }
 
+/// The pattern without braces: the patterns that it stands for. One that stands for too many is left as it is, and
+/// names no single object then.
+pub(super) fn spelled_out(tokens: &[Token]) -> Vec<Vec<Token>> {
+    let mut done = Vec::new();
+    let mut work = vec![tokens.to_vec()];
+    while let Some(tokens) = work.pop() {
+        let braces = tokens.iter().enumerate().find_map(|(i, token)| match token {
+            Token::Alternatives(branches) => Some((i, branches)),
+            _ => None,
+        });
+        let Some((index, branches)) = braces else {
+            done.push(tokens);
+            continue;
+        };
+        if work.len() + done.len() + branches.len() > MAX_EXPANSIONS {
+            return vec![tokens];
+        }
+        for branch in branches.iter().rev() {
+            work.push([&tokens[..index], branch, &tokens[index + 1..]].concat());
+        }
+    }
+    done
+}
+
+/// The directories in which, or below which, matches of the pattern can lie.
+pub(super) fn ways_to(tokens: &[Token]) -> Vec<Vec<Token>> {
+    let mut ways = Vec::new();
+    for (index, token) in tokens.iter().enumerate() {
+        match token {
+            Token::Byte(b'/') if index == 0 => ways.push(vec![Token::Byte(b'/')]),
+            Token::Byte(b'/') => ways.push(tokens[..index].to_vec()),
+            // Braces are left only where they stand for too many patterns to look at each.
+            Token::SubtreeOf | Token::Globstar | Token::Alternatives(_) => {
+                let any = if *token == Token::SubtreeOf { Token::SubtreeOf } else { Token::Globstar };
+                ways.push([&tokens[..index], &[any]].concat());
+                break;
+            }
+            Token::Byte(_) | Token::Star | Token::One | Token::Class(_) => {}
+        }
+    }
+    ways
+}
+
 /// Tokens for one literal directory and everything below it.
 pub(super) fn literal_subtree(path: &[u8]) -> Vec<Token> {
     let trimmed = path.strip_suffix(b"/").unwrap_or(path);

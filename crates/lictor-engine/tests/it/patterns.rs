@@ -197,7 +197,7 @@ fn check_table(a: &Automaton) {
 fn anchors_name_single_objects_and_globs_the_rest() {
     let c = compile(&agent(concat!(
         "    exec: { deny: [\"/usr/bin/nmap\"] }\n",
-        "    files: { deny: [\"/etc/shadow\", \"${HOME}/.ssh/**\", \"**/.env\", \"/opt/k*/x\", \"/opt/**/y\"], readonly: [\"/etc/shadow\", \"/etc/**\"] }\n",
+        "    files: { deny: [\"/etc/shadow\", \"${HOME}/.ssh/**\", \"**/.env\", \"/opt/k*/x\", \"/opt/**/y\", \"/srv/{a,b*}/{c,d/e}/**\", \"/var/{x,y}{1,2}\"], readonly: [\"/etc/shadow\", \"/etc/**\"] }\n",
     )));
     let anchors: Vec<(String, u8, bool)> =
         c.anchors.iter().map(|a| (String::from_utf8(a.path.clone()).unwrap(), a.rights, a.subtree)).collect();
@@ -207,21 +207,36 @@ fn anchors_name_single_objects_and_globs_the_rest() {
             ("/etc".to_owned(), right::READONLY, true),
             ("/etc/shadow".to_owned(), right::DENY | right::READONLY, false),
             ("/home/u/.ssh".to_owned(), right::DENY, true),
+            ("/srv/a/c".to_owned(), right::DENY, true),
+            ("/srv/a/d/e".to_owned(), right::DENY, true),
             ("/usr/bin/nmap".to_owned(), right::EXEC_DENY, false),
             ("/var/lib/lictor".to_owned(), right::DENY | right::READONLY, true),
+            ("/var/x1".to_owned(), right::DENY, false),
+            ("/var/x2".to_owned(), right::DENY, false),
+            ("/var/y1".to_owned(), right::DENY, false),
+            ("/var/y2".to_owned(), right::DENY, false),
         ]
     );
     let globs = c.deny_globs();
-    let found: Vec<(&str, &[u8], u8)> = globs.iter().map(|g| (g.text(), g.directory.as_slice(), g.rights)).collect();
+    let found: Vec<(&str, &[u8], bool, bool)> =
+        globs.iter().map(|g| (g.text, g.directory.as_slice(), g.subtree, g.any_depth)).collect();
     assert_eq!(
         found,
         [
-            ("**/.env", b"/".as_slice(), right::DENY),
-            ("/opt/k*/x", b"/opt".as_slice(), right::DENY),
-            ("/opt/**/y", b"/opt".as_slice(), right::DENY),
+            ("**/.env", b"/".as_slice(), false, true),
+            ("/opt/k*/x", b"/opt".as_slice(), false, false),
+            ("/opt/**/y", b"/opt".as_slice(), false, true),
+            ("/srv/{a,b*}/{c,d/e}/**", b"/srv".as_slice(), true, false),
         ]
     );
-    assert!(globs[0].matches(b"/a/.env") && !globs[0].matches(b"/a/.envrc"));
+    assert!(globs[0].names(b"/a/.env") && !globs[0].names(b"/a/.envrc") && globs[0].leads_below(b"/a/b"));
+    assert!(globs[1].names(b"/opt/kk/x") && globs[1].leads_below(b"/opt/kk"));
+    assert!(!globs[1].leads_below(b"/opt/j") && !globs[1].leads_below(b"/opt/kk/x"));
+    assert!(globs[2].leads_below(b"/opt") && globs[2].leads_below(b"/opt/z") && !globs[2].leads_below(b"/optional"));
+    assert!(globs[3].names(b"/srv/b1/d/e") && globs[3].names(b"/srv/b1/c") && !globs[3].names(b"/srv/a/c"));
+    assert!(
+        globs[3].leads_below(b"/srv/b1/d") && !globs[3].leads_below(b"/srv/b1/c") && !globs[3].leads_below(b"/srv/c")
+    );
 }
 
 /// A second reading of the pattern language, by backtracking, to hold the automaton against.
