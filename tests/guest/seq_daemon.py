@@ -12,6 +12,7 @@ from daemon import PINS, STATE
 from sequence import (
     Failure,
     Untried,
+    environment,
     events_in,
     finish,
     governed,
@@ -210,6 +211,32 @@ def fork_storm(suite):
     result = governed(suite, "files", "--here", "fork-storm", KEY, "2000")
     require(result.returncode == 1, f"status {result.returncode}: {result.stderr}")
     return "2000 processes"
+
+
+# Beside each other and preempting each other: a kernel that leaves out a program's run does so here.
+EXEC_STORM = "for k in 1 2 3 4 5 6; do (i=0; while [ $i -lt {each} ]; do /bin/true; i=$((i + 1)); done) & done; wait; : > {over}; cat {ws}/plain.txt; cat {key}"
+
+
+@sequence("exec-storm", "in a storm of executions none is left out, the session lasts as long as its processes, and ends with them", 132)
+def exec_storm(suite):
+    names, each, events = suite.ground.names, 40, suite.work / "exec-storm.jsonl"
+    over = pathlib.Path(names["tmp"], "storm-over")
+    script = EXEC_STORM.format(each=each, ws=names["ws"], key=KEY.format_map(names), over=over)
+    process = subprocess.Popen([suite.daemon.command, "run", "--agent", "files", "--quiet", "--events", str(events), "--", "/bin/sh", "-c", script],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=names["ws"], env=environment(suite))  # fmt: skip
+    listed = lambda: any(s["agent"] == "files" for s in json.loads(lictor(suite, "ps", "--json").stdout))  # noqa: E731
+    wait_until(listed, 30, "the session is listed")
+    while process.poll() is None and not over.exists():
+        there = listed()
+        require(there or over.exists(), "the session ended before its processes")
+    out, err = process.communicate(timeout=30)
+    require(out == "nothing secret\n", f"what is permitted, after the storm: {out!r}, {err[-300:]}")
+    require("Operation not permitted" in err, f"what is denied, after the storm: {err[-300:]}")
+    wait_until(lambda: not listed(), 10, "the session has ended with its last process")
+    recorded = [e for e in events_in(events) if e["kind"] == "exec" and e["process"]["cmdline"] == "/bin/true"]
+    lost = sum(e["lost"]["count"] for e in events_in(events) if e["kind"] == "lost")
+    require(len(recorded) + lost >= 6 * each, f"{len(recorded)} of {6 * each} executions are recorded, {lost} events counted as lost")
+    return f"{len(recorded)} executions recorded, {lost} events counted as lost"
 
 
 @sequence("sparse", "while the content of an enormous sparse file is hashed, only who executes it waits", 133)

@@ -208,77 +208,6 @@ static __noinline int consult(struct subject *s, struct lictor_event *e, u64 obj
 	return 0;
 }
 
-/* Argv is on the new stack now, and nothing of the program has run. */
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(lictor_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
-{
-	struct subject s;
-
-	if (!governed(&s))
-		return 0;
-	s32 slot = scratch_take();
-	if (slot < 0) {
-		count(LICTOR_COUNT_LOST_RING);
-		return 0;
-	}
-	struct walked exe = {}, cwd = {};
-	struct fs_struct *fs = bpf_get_current_task_btf()->fs;
-	u64 place = (u64)slot << 32;
-	u32 end = LICTOR_SCRATCH_TOP;
-	rights_of(&s, &cwd, (u64)BPF_CORE_READ(fs, pwd.dentry), mount_of(BPF_CORE_READ(fs, pwd.mnt)), place | end);
-	u32 middle = cwd.status ? end : cwd.pos;
-	rights_of(&s, &exe, (u64)BPF_CORE_READ(bprm, file, f_path.dentry),
-		  mount_of(BPF_CORE_READ(bprm, file, f_path.mnt)), place | middle);
-	struct lictor_scratch *buf = scratch_at(slot);
-	if (buf) {
-		u32 pos = exe.status ? middle : exe.pos;
-		if (pos < sizeof(struct lictor_event) + 8)
-			pos = sizeof(struct lictor_event) + 8;
-		u32 head = (pos - sizeof(struct lictor_event)) & ~7U & SCRATCH_MASK;
-		struct lictor_event *e = (void *)&buf->data[head];
-		__builtin_memset(e, 0, sizeof(*e));
-		event_subject(e, &s);
-		e->kind = LICTOR_EV_EXEC;
-		e->op = bprm->interp != bprm->filename ? LICTOR_EXEC_OP_INTERPRETED : 0;
-		e->enforced = s.flags & LICTOR_ENFORCE ? 1 : 0;
-		e->rights = exe.accept;
-		e->path_off = pos - head;
-		e->path_len = middle - pos;
-		e->path2_len = end - middle;
-		e->cwd_len = e->path2_len;
-		u64 from = BPF_CORE_READ(task, mm, arg_start), to = BPF_CORE_READ(task, mm, arg_end);
-		u32 args = to - from;
-		e->detail = args; /* the whole length; longer than args_len says: cut */
-		if (to < from)
-			args = 0;
-		if (args > LICTOR_ARGS_MAX)
-			args = LICTOR_ARGS_MAX;
-		if (args && bpf_probe_read_user(&buf->data[LICTOR_SCRATCH_TOP], args, (void *)from))
-			args = 0;
-		e->args_len = args;
-		if (s.flags & LICTOR_JUDGED) {
-			u64 object = object_print((u64)BPF_CORE_READ(bprm, file)), invocation = 0;
-			*(u64 *)&buf->data[LICTOR_SCRATCH_TOP + (args & (LICTOR_SCRATCH_TOP - 1))] = 0;
-			if (args && args == e->detail) /* what is not seen whole has no fingerprint */
-				invocation = invocation_print(slot, args);
-			consult(&s, e, object, invocation);
-		}
-		u32 size = end - head + args;
-		e->size = size;
-		e->latency_ns = bpf_ktime_get_ns() - s.began;
-		session_count(&s, e->reason != 0);
-		count(LICTOR_COUNT_EVENTS);
-		if (size > LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX)
-			size = LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX;
-		u64 wake = e->judged >= LICTOR_JUDGED_UNKNOWN ? BPF_RB_FORCE_WAKEUP : WAKE(events);
-		if (e->reason ? bpf_ringbuf_output(&denials, e, size, WAKE(denials))
-			      : bpf_ringbuf_output(&events, e, size, wake))
-			count(LICTOR_COUNT_LOST_RING);
-	}
-	scratch_give(slot);
-	return 0;
-}
-
 static __always_inline u32 common_mark(struct file *file)
 {
 	struct inode *inode = file->f_inode;
@@ -334,6 +263,110 @@ static __always_inline void ungoverned_exec(struct linux_binprm *bprm)
 		label->flags = 0;
 }
 
+/* The arguments as the program will find them: where they lie until the stack is moved to its place. */
+struct arguments {
+	u64 from;
+	u32 slot;
+	u32 pos;
+	u32 left;
+	u32 pad;
+};
+
+static long copy_final_arg(u32 i, struct arguments *f)
+{
+	struct lictor_scratch *buf = scratch_at(f->slot);
+	u32 pos = f->pos;
+
+	if (!buf || !f->left || pos >= LICTOR_ARGS_MAX)
+		return 1;
+	u32 room = LICTOR_ARGS_MAX - pos;
+	long got = bpf_probe_read_user_str(&buf->data[LICTOR_SCRATCH_TOP + pos], room, (void *)(f->from + pos));
+	if (got <= 0 || got > room)
+		return 1;
+	f->pos = pos + got;
+	if (got == room) /* it filled the rest: it may be longer */
+		return 1;
+	f->left--;
+	return 0;
+}
+
+__noinline u32 final_args(u32 slot, u64 from, u32 count)
+{
+	struct arguments f = {.from = from, .slot = slot, .left = count};
+
+	bpf_loop(LICTOR_ARGS_MAX, copy_final_arg, &f, 0);
+	return f.pos << 1 | (f.left != 0);
+}
+
+/*
+ * The execution, told, and judged where judges are asked. Argv is final, and nothing of the program has run. This is a
+ * security hook and not the tracepoint behind it, since a hook is never left out (process.bpf.c, lictor_task_free).
+ */
+static __always_inline int executed(struct subject *about, struct linux_binprm *bprm)
+{
+	struct subject s = *about;
+	s32 slot = scratch_take();
+	if (slot < 0) {
+		count(LICTOR_COUNT_LOST_RING);
+		/* Nobody was asked, and what was said before is not known. */
+		if ((s.flags & LICTOR_JUDGED) && (s.flags & LICTOR_ENFORCE))
+			bpf_send_signal(SIGKILL);
+		return 0;
+	}
+	struct walked exe = {}, cwd = {};
+	struct fs_struct *fs = bpf_get_current_task_btf()->fs;
+	u64 place = (u64)slot << 32;
+	u32 end = LICTOR_SCRATCH_TOP;
+	rights_of(&s, &cwd, (u64)BPF_CORE_READ(fs, pwd.dentry), mount_of(BPF_CORE_READ(fs, pwd.mnt)), place | end);
+	u32 middle = cwd.status ? end : cwd.pos;
+	rights_of(&s, &exe, (u64)BPF_CORE_READ(bprm, file, f_path.dentry),
+		  mount_of(BPF_CORE_READ(bprm, file, f_path.mnt)), place | middle);
+	struct lictor_scratch *buf = scratch_at(slot);
+	if (buf) {
+		u32 pos = exe.status ? middle : exe.pos;
+		if (pos < sizeof(struct lictor_event) + 8)
+			pos = sizeof(struct lictor_event) + 8;
+		u32 head = (pos - sizeof(struct lictor_event)) & ~7U & SCRATCH_MASK;
+		struct lictor_event *e = (void *)&buf->data[head];
+		__builtin_memset(e, 0, sizeof(*e));
+		event_subject(e, &s);
+		e->kind = LICTOR_EV_EXEC;
+		e->op = bprm->interp != bprm->filename ? LICTOR_EXEC_OP_INTERPRETED : 0;
+		e->enforced = s.flags & LICTOR_ENFORCE ? 1 : 0;
+		e->rights = exe.accept;
+		e->path_off = pos - head;
+		e->path_len = middle - pos;
+		e->path2_len = end - middle;
+		e->cwd_len = e->path2_len;
+		u32 read = final_args(slot, BPF_CORE_READ(bprm, p), BPF_CORE_READ(bprm, argc));
+		u32 args = read >> 1;
+		if (args > LICTOR_ARGS_MAX)
+			args = LICTOR_ARGS_MAX;
+		e->detail = args + (read & 1); /* longer than args_len says: cut */
+		e->args_len = args;
+		if (s.flags & LICTOR_JUDGED) {
+			u64 object = object_print((u64)BPF_CORE_READ(bprm, file)), invocation = 0;
+			*(u64 *)&buf->data[LICTOR_SCRATCH_TOP + (args & (LICTOR_SCRATCH_TOP - 1))] = 0;
+			if (args && args == e->detail) /* what is not seen whole has no fingerprint */
+				invocation = invocation_print(slot, args);
+			consult(&s, e, object, invocation);
+		}
+		u32 size = end - head + args;
+		e->size = size;
+		e->latency_ns = bpf_ktime_get_ns() - s.began;
+		session_count(&s, e->reason != 0);
+		count(LICTOR_COUNT_EVENTS);
+		if (size > LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX)
+			size = LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX;
+		u64 wake = e->judged >= LICTOR_JUDGED_UNKNOWN ? BPF_RB_FORCE_WAKEUP : WAKE(events);
+		if (e->reason ? bpf_ringbuf_output(&denials, e, size, WAKE(denials))
+			      : bpf_ringbuf_output(&events, e, size, wake))
+			count(LICTOR_COUNT_LOST_RING);
+	}
+	scratch_give(slot);
+	return 0;
+}
+
 /* The loader, run as a program: what it maps is then judged as a program. The daemon marks the loaders' objects. */
 SEC("lsm/bprm_committed_creds")
 int BPF_PROG(lictor_bprm_committed, struct linux_binprm *bprm)
@@ -350,6 +383,7 @@ int BPF_PROG(lictor_bprm_committed, struct linux_binprm *bprm)
 			label->flags |= LICTOR_LOADER;
 		else
 			label->flags &= ~LICTOR_LOADER;
+		s.label_flags = label->flags;
 	}
-	return 0;
+	return executed(&s, bprm);
 }

@@ -102,8 +102,6 @@ struct fs_struct {
 	struct path pwd;
 };
 struct mm_struct {
-	unsigned long arg_start;
-	unsigned long arg_end;
 	struct file *exe_file;
 };
 struct user_namespace {
@@ -137,6 +135,8 @@ struct linux_binprm {
 	const char *filename;
 	const char *interp; /* not `filename` any more when a format handed the execution on */
 	char buf[256];
+	unsigned long p; /* where the lowest of its strings lies: argv[0] */
+	int argc;
 };
 struct vm_area_struct {
 	struct file *vm_file;

@@ -64,6 +64,48 @@ int BPF_PROG(lictor_task_alloc, struct task_struct *task, unsigned long clone_fl
 		return VERDICT(1);
 	}
 	*child = mine;
+	child->flags &= ~LICTOR_GONE;
+	struct lictor_session *session = bpf_map_lookup_elem(&sessions, &mine.slot);
+	if (session && session->id == mine.session)
+		__sync_fetch_and_add(&session->tasks, 1);
+	return 0;
+}
+
+/* One thread less; a session is over when its last is gone. */
+static __always_inline void leave_session(struct lictor_label *label)
+{
+	struct lictor_label copy = *label;
+
+	if (copy.flags & LICTOR_GONE)
+		return;
+	label->flags |= LICTOR_GONE;
+	struct lictor_session *session = bpf_map_lookup_elem(&sessions, &copy.slot);
+	if (!session || session->id != copy.session || __sync_fetch_and_add(&session->tasks, -1) != 1)
+		return;
+	struct lictor_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) /* the daemon finds the count at 0 by itself */
+		return;
+	__builtin_memset(e, 0, sizeof(*e));
+	e->size = sizeof(*e);
+	e->kind = LICTOR_EV_SESSION_END;
+	e->session = copy.session;
+	e->slot = copy.slot;
+	e->time_ns = bpf_ktime_get_ns();
+	bpf_ringbuf_submit(e, BPF_RB_FORCE_WAKEUP); /* somebody waits for it */
+}
+
+/*
+ * The count must not rest on a tracepoint alone: from 7.0 on programs there can be preempted, and while one waits the
+ * kernel leaves out every other of its runs on that processor. A security hook is never left out. It is the last that
+ * is heard of a task, also of one whose fork failed after all.
+ */
+SEC("lsm/task_free")
+int BPF_PROG(lictor_task_free, struct task_struct *task)
+{
+	struct lictor_label *label = bpf_task_storage_get(&task_labels, task, 0, 0);
+
+	if (label && (label->flags & LICTOR_GOVERNED))
+		leave_session(label);
 	return 0;
 }
 
@@ -77,7 +119,7 @@ static __always_inline void process_event(u16 op, u32 detail, u32 detail2)
 	settle(&s, &f);
 }
 
-/* The child has its numbers and cannot run yet. Counts it; a session is over when its last thread is. */
+/* The child has its numbers and cannot run yet. */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(lictor_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -85,13 +127,10 @@ int BPF_PROG(lictor_fork, struct task_struct *parent, struct task_struct *child)
 
 	if (!label || !(label->flags & LICTOR_GOVERNED))
 		return 0;
-	u32 tid = child->pid, slot = label->slot;
+	u32 tid = child->pid;
 	struct lictor_label copy = *label;
 	if (bpf_map_update_elem(&governed_threads, &tid, &copy, 0))
 		count(LICTOR_COUNT_INTERNAL);
-	struct lictor_session *session = bpf_map_lookup_elem(&sessions, &slot);
-	if (session && session->id == copy.session)
-		__sync_fetch_and_add(&session->tasks, 1);
 	if (child->pid == child->tgid)
 		process_event(LICTOR_PROC_FORK, 0, tid);
 	return 0;
@@ -104,26 +143,13 @@ int BPF_PROG(lictor_exit, struct task_struct *task)
 
 	if (!label || !(label->flags & LICTOR_GOVERNED))
 		return 0;
-	u32 tid = task->pid, slot = label->slot;
-	struct lictor_label copy = *label;
+	u32 tid = task->pid, flags = label->flags;
 	if (task->pid == task->tgid)
 		process_event(LICTOR_PROC_EXIT, task->exit_code, tid);
 	bpf_map_delete_elem(&governed_threads, &tid);
-	if (copy.flags & LICTOR_HELD)
+	if (flags & LICTOR_HELD)
 		bpf_map_delete_elem(&held, &tid);
-	struct lictor_session *session = bpf_map_lookup_elem(&sessions, &slot);
-	if (session && session->id == copy.session && __sync_fetch_and_add(&session->tasks, -1) == 1) {
-		struct lictor_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-		if (e) { /* when it is lost, the daemon finds the count at 0 by itself */
-			__builtin_memset(e, 0, sizeof(*e));
-			e->size = sizeof(*e);
-			e->kind = LICTOR_EV_SESSION_END;
-			e->session = copy.session;
-			e->slot = slot;
-			e->time_ns = bpf_ktime_get_ns();
-			bpf_ringbuf_submit(e, BPF_RB_FORCE_WAKEUP); /* somebody waits for it */
-		}
-	}
+	leave_session(label);
 	return 0;
 }
 
