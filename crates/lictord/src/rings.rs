@@ -189,6 +189,11 @@ impl Daemon {
                     before.lost_scratch,
                     "all path buffers of a CPU were in use; the access was denied",
                 ),
+                (
+                    counters.lost_exit,
+                    before.lost_exit,
+                    "the kernel left out a program on a tracepoint: the end of a process was not told",
+                ),
             ] {
                 if now > then {
                     events.push(lost(now - then, reason, &clock));

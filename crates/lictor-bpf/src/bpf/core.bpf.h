@@ -85,8 +85,9 @@ static __noinline int governed(struct subject *s)
 	s->privileges = 0;
 	s->judge = 0;
 	/* Held, and yet it runs: something in the kernel let it go (a terminal that hangs up, an orphaned process group).
-	 * It has no rights, and its first attempt at anything ends it. */
-	if (label.flags & LICTOR_HELD) {
+	 * It has no rights, and its first attempt at anything ends it. While its execution is still under way it is the
+	 * kernel that maps the program. */
+	if ((label.flags & LICTOR_HELD) && !BPF_CORE_READ_BITFIELD(task, in_execve)) {
 		bpf_send_signal(SIGKILL);
 		return true;
 	}

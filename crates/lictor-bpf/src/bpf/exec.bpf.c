@@ -34,7 +34,7 @@ static __always_inline int judged(struct subject *s, struct access *a, struct fi
 	return !quickly_allowed(s, a, file->f_path.dentry, file->f_path.mnt) && judge(s, a);
 }
 
-/* The outermost script is told of also when it may run: at sched_process_exec only its last interpreter is left. */
+/* The outermost script is told of also when it may run: once the new image is in place only its last interpreter is left. */
 static __always_inline void name_script(struct access *a, struct linux_binprm *bprm)
 {
 	char head[2] = {};
@@ -47,7 +47,7 @@ static __always_inline void name_script(struct access *a, struct linux_binprm *b
 	}
 }
 
-/* An allowed execution is reported at sched_process_exec, when its arguments are final. */
+/* An allowed execution is reported by lictor_bprm_committed, when its arguments are final. */
 SEC("lsm/bprm_check_security")
 int BPF_PROG(lictor_bprm_check, struct linux_binprm *bprm)
 {

@@ -120,7 +120,9 @@ struct task_struct {
 	int pid;
 	int tgid;
 	int exit_code;
+	unsigned int flags;
 	unsigned int ptrace;
+	unsigned int in_execve : 1;
 	u64 start_boottime;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;

@@ -344,6 +344,7 @@ struct lictor_event {
 #define LICTOR_COUNT_EVENTS 4
 #define LICTOR_COUNT_LABEL_FALLBACK 5
 #define LICTOR_COUNT_RENAME_RETRY 6
+#define LICTOR_COUNT_LOST_EXIT 7
 #define LICTOR_COUNTERS 8
 
 #endif

@@ -9,6 +9,7 @@
  */
 #include "core.bpf.h"
 
+#define PF_EXITING 0x4
 #define CLONE_THREAD 0x10000
 #define CLONE_INTO_CGROUP 0x200000000ULL
 
@@ -104,8 +105,18 @@ int BPF_PROG(lictor_task_free, struct task_struct *task)
 {
 	struct lictor_label *label = bpf_task_storage_get(&task_labels, task, 0, 0);
 
-	if (label && (label->flags & LICTOR_GOVERNED))
-		leave_session(label);
+	if (!label || !(label->flags & LICTOR_GOVERNED) || (label->flags & LICTOR_GONE))
+		return 0;
+	if (BPF_CORE_READ(task, flags) & PF_EXITING) {
+		u32 tid = BPF_CORE_READ(task, pid);
+		struct lictor_label *left = bpf_map_lookup_elem(&governed_threads, &tid);
+		if (left && left->session == label->session)
+			bpf_map_delete_elem(&governed_threads, &tid);
+		if (label->flags & LICTOR_HELD)
+			bpf_map_delete_elem(&held, &tid);
+		count(LICTOR_COUNT_LOST_EXIT);
+	}
+	leave_session(label);
 	return 0;
 }
 
