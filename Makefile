@@ -79,7 +79,9 @@ test-ui: deps ## the web pages: types, lints, unit tests, and in Chromium agains
 ui-shots: ## a picture of each page: make ui-shots DIR=FOLDER
 	@ui/run shots '$(DIR)'
 
-demo: build ## a coding session at work, and under attack
+demo: deps ## a coding session at work, and under attack; at a terminal then in the browser
+	ui/run build --if-node
+	cargo build --workspace
 	@LICTOR_BIN_DIR=$(CARGO_TARGET_DIR)/debug demo/run
 
 bench: release ## what Lictor costs beside AppArmor, Landlock and auditd; writes a table

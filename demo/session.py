@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 
+from guard import Guard, wait_for_key
 from story import ATTACKS, FILES, WORK
 
 BASE = pathlib.Path("/srv/lictor-demo")
@@ -55,8 +56,6 @@ def act(plan_file):
     """The agent: does what the plan says and reports each step as one line of JSON."""
     plan = json.loads(pathlib.Path(plan_file).read_text())
     names = plan["names"]
-    if plan["find_guard"]:
-        names["guard"] = str(find_guard())
     for index, (kind, command) in enumerate(plan["steps"]):
         started = time.time_ns()
         arguments = ["bash", "-c", command] if kind == "work" else [names["attack"], *[part.format_map(names) for part in command]]
@@ -69,15 +68,6 @@ def act(plan_file):
         print(json.dumps(report), flush=True)
 
 
-def find_guard():
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            arguments = pathlib.Path("/proc", pid, "cmdline").read_bytes().split(b"\0")
-            if b"__lictord" in arguments or arguments[0].endswith(b"/lictord"):
-                return pid
-    raise SystemExit("demo: no guard is running")
-
-
 # Outside -------------------------------------------------------------------------------------------------------------
 
 
@@ -87,7 +77,7 @@ class World:
     def __init__(self, programs):
         self.programs = programs
         self.received = bytearray()
-        self._sockets = []
+        self._sockets, self._bystanders = [], []
         shutil.rmtree(BASE, ignore_errors=True)
         for name in ("home/.ssh", "home/.aws", "run", "tools", "origin"):
             (BASE / name).mkdir(parents=True)
@@ -170,6 +160,7 @@ class World:
 
     def _start(self, *arguments):
         process = subprocess.Popen([self.names["attack"], "--here", *arguments], stdout=subprocess.PIPE, text=True, start_new_session=True)
+        self._bystanders.append(process)
         answer = process.stdout.readline().split()
         if not answer or answer[0] != "READY":
             raise SystemExit(f"demo: the bystander did not start: {answer}")
@@ -182,9 +173,12 @@ class World:
         return process
 
     def close(self):
-        self.victim.kill()
-        self.victim.wait()
+        for process in self._bystanders:
+            process.kill()
+            process.wait()
         subprocess.run(["umount", "-q", "-l", BASE / "home"], check=False)
+        with contextlib.suppress(OSError):
+            AWAY.rmdir()
         shutil.rmtree(BASE, ignore_errors=True)
 
 
@@ -192,15 +186,25 @@ def environment(world):
     return {"PATH": PATH, "HOME": world.names["home"], "LANG": "C", "GIT_CONFIG_NOSYSTEM": "1", "PYTHONDONTWRITEBYTECODE": "1", "TERM": "dumb"}
 
 
-def perform(world, steps, governed, on_step):
+def perform(world, steps, guard, on_step):
     """Runs the steps, in a session of Lictor or bare, and gives each report as it comes."""
     plan = BASE / "plan.json"
-    plan.write_text(json.dumps({"names": world.names, "steps": steps, "find_guard": governed}))
+    plan.write_text(json.dumps({"names": world.names, "steps": steps}))
     command = [sys.executable, str(pathlib.Path(__file__).resolve()), "--act", str(plan)]
-    if governed:
+    if guard:
         policy = world.programs / "policy.yaml"
-        command = [str(world.programs / "lictor"), "run", "--policy", str(policy), "--agent", "coder", "--events", str(BASE / "events.jsonl"), "--quiet", "--", *command]
+        command = [str(world.programs / "lictor"), "--config", str(guard.config), "run", "--policy", str(policy), "--agent", "coder",
+                   "--events", str(BASE / "events.jsonl"), "--quiet", "--", *command]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=world.names["work"], env=environment(world))
+    try:
+        return follow(world, process, len(steps), on_step)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+
+
+def follow(world, process, steps, on_step):
     reports = []
     for line in process.stdout:
         report = json.loads(line)
@@ -209,7 +213,7 @@ def perform(world, steps, governed, on_step):
         reports.append(report)
         on_step(report)
     said = process.stderr.read()
-    if process.wait() != 0 or len(reports) != len(steps):
+    if process.wait() != 0 or len(reports) != steps:
         raise SystemExit(f"demo: the session ended early (status {process.returncode}):\n{said}")
     return reports
 
@@ -238,19 +242,28 @@ def nanoseconds(text):
     return seconds * 10**9 + int(fraction.ljust(9, "0")[:9] or 0)
 
 
-def demonstrate(world, ink):
+def demonstrate(world, port, ink):
     began = time.monotonic()
     print(f"Linux {os.uname().release}. An agent works on a repository whose README tells it to steal. First without Lictor.\n")
     world.start_stand_in()
     work = [("work", command.format(origin=BASE / "origin")) for _, command in WORK]
     attacks = [("attack", attack.command) for attack in ATTACKS]
-    bare = perform(world, [work[0], *attacks], False, lambda report: None)[1:]
+    bare = perform(world, [work[0], *attacks], None, lambda report: None)[1:]
     through = sum(worked(attack, report) for attack, report in zip(ATTACKS, bare))
     print(f"Without Lictor: {ink.bad(f'{through} of {len(ATTACKS)} attacks work')}. Now the same in a session:\n")
     print(ink.title("  $ lictor run --policy policy.yaml --agent coder -- agent") + "\n")
     world.victim.kill()
     world.victim.wait()
     world.fresh()
+    guard = Guard(world.programs, BASE / "guard", port)
+    try:
+        return govern(world, guard, work, attacks, bare, began, ink)
+    finally:
+        guard.stop()
+
+
+def govern(world, guard, work, attacks, bare, began, ink):
+    world.names["guard"] = str(guard.pid)
     titles = [title for title, _ in WORK]
 
     def live(report):
@@ -261,7 +274,7 @@ def demonstrate(world, ink):
             if report["status"]:
                 print(ink.dim(f"          {report['err'].strip() or report['out'].strip()}"))
 
-    reports = perform(world, [*work, *attacks], True, live)
+    reports = perform(world, [*work, *attacks], guard, live)
     print("\n  attack" + " " * 53 + "without   with Lictor")
     with open(BASE / "events.jsonl") as lines:
         events = [json.loads(line) for line in lines]
@@ -276,6 +289,7 @@ def demonstrate(world, ink):
         explain(world, explained, ink)
     print("\nWhat to type next:\n  sudo lictor run -- COMMAND       govern a command of your own, by the built-in profile\n"
           "  sudo lictor doctor               what this host has, and lacks\n  lictor policy check FILE         your own policy")  # fmt: skip
+    look(guard, events, ink)
     return 1 if failures else 0
 
 
@@ -303,23 +317,48 @@ def explain(world, event, ink):
     print("".join(f"  {line}\n" for line in (said.stdout or said.stderr).splitlines()), end="")
 
 
+def look(guard, events, ink):
+    """The same session in the browser, as long as somebody looks at it."""
+    if not guard.port:
+        print("\nIn the browser: `make demo` at a terminal keeps this session up there until a key is pressed.")
+    elif not guard.alive():
+        print("\nIn the browser: nothing, since lictord has ended.")
+    elif not guard.has_pages():
+        print("\nIn the browser: this lictord was built without the web pages, for which Node.js is needed (docs/ui.md).")
+    else:
+        print("\n" + ink.title("This session in the browser:") + f" {guard.address}/sessions/{events[0]['session']}\n  token to log in: {guard.token}\n"
+              "\nPress any key to end.", flush=True)  # fmt: skip
+        wait_for_key(guard)
+
+
+def ended(number, _frame):
+    raise SystemExit(128 + number)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lictor", type=pathlib.Path, metavar="DIR", help="where lictor, lictord, the attack program and policy.yaml are")
+    parser.add_argument("--show", type=int, metavar="PORT", help="at the end, keep lictord's web pages up at this port of 127.0.0.1 until a key is pressed")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colour the output (auto: on a terminal)")
     parser.add_argument("--act", metavar="PLAN", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.act:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         return act(options.act)
     if os.geteuid() != 0:
         parser.error("the demonstration needs root: sudo")
+    # However it is ended, nothing of it stays.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, ended)
     world = World(options.lictor.resolve())
     try:
-        return demonstrate(world, Ink(options.color == "always" or options.color == "auto" and sys.stdout.isatty()))
+        return demonstrate(world, options.show, Ink(options.color == "always" or options.color == "auto" and sys.stdout.isatty()))
     finally:
         world.close()
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

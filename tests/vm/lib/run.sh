@@ -3,7 +3,7 @@
 # One guest, from disks to exit status.
 
 vm_run() {
-    local kernel=6.12 memory=2048 timeout=600 append="" tty=no console="" results="" count=no turns=no dirs=()
+    local kernel=6.12 memory=2048 timeout=600 append="" tty=no console="" results="" count=no turns=no forward="" dirs=()
     while [ $# -gt 0 ]; do
         case $1 in
             -k | --kernel) kernel=$2 && shift 2 ;;
@@ -13,6 +13,7 @@ vm_run() {
             -t | --timeout) timeout=$2 && shift 2 ;;
             -a | --append) append=$2 && shift 2 ;;
             --console) console=$2 && shift 2 ;;
+            --forward) forward=$2 && shift 2 ;;
             --tty) tty=yes && shift ;;
             --count-instructions) count=yes && shift ;;
             --in-turn) turns=yes && shift ;;
@@ -22,6 +23,12 @@ vm_run() {
         esac
     done
     [ $# -gt 0 ] || die "run: no command given (see lictor-vm help)"
+    local host_port=${forward%%:*} guest_port=${forward##*:}
+    if [ -n "$forward" ]; then
+        [[ $forward =~ ^[0-9]+:[0-9]+$ ]] || die "run: --forward $forward is not HOSTPORT:GUESTPORT"
+        # Taken, it would look like a guest that does not start.
+        if (exec 3<>"/dev/tcp/127.0.0.1/$host_port") 2>/dev/null; then die "run: port $host_port is in use on this host"; fi
+    fi
 
     command -v qemu-system-x86_64 mmdebstrap debugfs depmod cpio busybox >/dev/null || vm_deps
     kernel_dir "$kernel" >/dev/null || vm_kernels "$kernel"
@@ -52,7 +59,7 @@ vm_run() {
     printf '%s' "$mounts" >"$RUN_DIR/results/.lictor-vm/mounts"
     local rows=24 columns=80
     [ "$tty" = no ] || [ ! -t 0 ] || read -r rows columns < <(stty size)
-    printf 'TTY=%s\nROWS=%s\nCOLUMNS=%s\n' "$tty" "$rows" "$columns" >"$RUN_DIR/results/.lictor-vm/options"
+    printf 'TTY=%s\nROWS=%s\nCOLUMNS=%s\nFORWARDED=%s\n' "$tty" "$rows" "$columns" "$guest_port" >"$RUN_DIR/results/.lictor-vm/options"
     # One word is a line for the shell, as with ssh(1); more are run as they stand.
     if [ $# = 1 ]; then printf '%s\n' "$1"; else printf '%q ' "$@"; fi >"$RUN_DIR/results/.lictor-vm/command"
 
@@ -136,9 +143,15 @@ start_guest() {
         accel=tcg,thread=single
     fi
     [ "$tty" = no ] || chardev_extra=,signal=off
+    # The guest reaches nobody by it; only answers leave.
+    local network=(-nic none)
+    if [ -n "$forward" ]; then
+        network=(-netdev "user,id=net,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:$host_port-:$guest_port"
+            -device virtio-net-pci,netdev=net,romfile=)
+    fi
     : >"$RUN_DIR/console"
     local qemu=(qemu-system-x86_64 -accel "$accel" "${machine[@]}" -cpu "$cpu" -smp "$processors" -m "$memory" -nodefaults -no-user-config -display none
-        -no-reboot -nic none -pidfile "$RUN_DIR/qemu.pid" -kernel "$kernel_path/vmlinuz" -initrd "$RUN_DIR/initramfs"
+        -no-reboot "${network[@]}" -pidfile "$RUN_DIR/qemu.pid" -kernel "$kernel_path/vmlinuz" -initrd "$RUN_DIR/initramfs"
         -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off random.trust_cpu=on $append"
         -serial "file:$RUN_DIR/console" -chardev "stdio,id=out$chardev_extra" -serial chardev:out
         -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng
