@@ -138,6 +138,9 @@ impl TokenFile {
 
 /// Replaces `path` by a file that only its owner may read.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
     let new = path.with_extension("new");
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -238,7 +241,8 @@ mod tests {
     fn a_file_that_others_may_write_is_not_believed() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("tokens.json");
+        // The folder is made: at the first start nobody has.
+        let path = dir.path().join("run/tokens.json");
         let file = TokenFile::new(&path);
         file.add("a", Role::Admin, at(0), None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
