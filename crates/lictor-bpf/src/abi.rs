@@ -41,7 +41,7 @@ numbers! {
     label {
         GOVERNED = 1 => "LICTOR_GOVERNED", DAEMON = 2 => "LICTOR_DAEMON", LOADER = 4 => "LICTOR_LOADER",
         OF_INIT = 8 => "LICTOR_OF_INIT", BECOMES_DAEMON = 16 => "LICTOR_BECOMES_DAEMON",
-        HELD = 32 => "LICTOR_HELD",
+        HELD = 32 => "LICTOR_HELD", GONE = 64 => "LICTOR_GONE",
     }
     /// `lictor_control.fail_closed`
     fail { OFF = 0 => "LICTOR_FAIL_OFF", NETWORK = 1 => "LICTOR_FAIL_NETWORK", ALL = 2 => "LICTOR_FAIL_ALL" }
