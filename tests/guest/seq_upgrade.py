@@ -77,9 +77,9 @@ def upgraded(suite, other, hard):
     names, original = suite.ground.names, suite.daemon.program
     log, stop = f"{names['tmp']}/upgrade.log", stop_flag(suite, "upgrade")
     suite.daemon.ensure()
-    require(len(builds()) == 1, f"before the upgrade: {builds()}")
-    before = builds()[0]
     # One that was started a moment ago may still be letting go of what the last sequence left.
+    wait_until(lambda: len(builds()) == 1, 60, "one build's programs are in force")
+    before = builds()[0]
     wait_for_own_links(suite, before)
     held = Session(suite.daemon.command, "privileged", f"{names['bin']}/attack", suite.work / "held.jsonl", names["ws"], environment(suite))
     try:
