@@ -239,6 +239,80 @@ def exec_storm(suite):
     return f"{len(recorded)} executions recorded, {lost} events counted as lost"
 
 
+# Killed at each moment of an execution. The kernel, which cannot read a file for a dying process, takes the ELF file for
+# one of an unknown format and asks for a module.
+KILLED_EXECUTING = """
+import os, signal, time
+for i in range({times}):
+    child = os.fork()
+    if not child:
+        os.execv("/bin/true", ["/bin/true"])
+    until = time.perf_counter_ns() + i % 110 * 50_000
+    while time.perf_counter_ns() < until:
+        pass
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+
+
+@sequence("killed-executing", "who is killed while it executes a program did not ask for a kernel module")
+def killed_executing(suite):
+    times, events = 440, suite.work / "killed-executing.jsonl"
+    result = lictor(suite, "run", "--agent", "files", "--quiet", "--events", str(events), "--", "/usr/bin/python3", "-c", KILLED_EXECUTING.format(times=times))
+    require(result.returncode == 0, f"status {result.returncode}: {result.stderr[-300:]}")
+    recorded = events_in(events)
+    denied = [e for e in recorded if e.get("verdict", {}).get("action") == "deny"]
+    require(not denied, f"{len(denied)} denials, the first: {denied[:1]}")
+    began = sum(e["kind"] == "exec" and e["process"]["cmdline"] == "/bin/true" for e in recorded)
+    require(0 < began < times, f"{began} of {times} were executed before they were killed: it must be some and not all")
+    return f"{began} of {times} were executed before they were killed"
+
+
+# The thread becomes the first of its process; the process's number is its own then, and its old one free.
+THREAD_EXECUTES = """
+import os, threading
+def execute():
+    print(os.getpid(), threading.get_native_id(), flush=True)
+    os.execv("/bin/sh", ["/bin/sh", "-c", "echo renamed > /proc/self/comm; echo status $?; read line; exit 7"])
+threading.Thread(target=execute).start()
+threading.Event().wait()
+"""
+
+
+@sequence("thread-exec", "a thread that executes takes over its process: that stays itself, ends once, and leaves no number behind", 65)
+def thread_exec(suite):
+    events = suite.work / "thread-exec.jsonl"
+    process = subprocess.Popen([suite.daemon.command, "run", "--agent", "upgraded", "--quiet", "--events", str(events), "--", "/usr/bin/python3", "-c", THREAD_EXECUTES],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=suite.ground.names["ws"], env=environment(suite))  # fmt: skip
+    try:
+        pid, number = map(int, process.stdout.readline().split())
+        said = process.stdout.readline()
+        require(said == "status 0\n", f"the process may not write what is its own below /proc: {said}{[e for e in events_in(events) if e['verdict']['action'] == 'deny']}")
+        require(read_as(number, KEY.format_map(suite.ground.names)), f"an ungoverned process with the number {number} was denied")
+    finally:
+        out, err = process.communicate("\n", timeout=30)
+    require(process.returncode == 7, f"status {process.returncode}: {out}{err[-300:]}")
+    ends = [e["process_event"] for e in events_in(events) if e["process"]["pid"] == pid and e.get("process_event", {}).get("op") == "exit"]
+    require([end.get("code") for end in ends] == [7], f"its end is told as {ends}")
+    return f"process {pid}, thread {number}"
+
+
+def read_as(number, path):
+    """Whether a process of this number, which nothing governs, can read the file."""
+    for _ in range(50):
+        pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(number - 1))
+        child = os.fork()
+        if not child:
+            try:
+                os._exit(0 if pathlib.Path(path).read_bytes() else 1)
+            finally:
+                os._exit(1)
+        status = os.waitpid(child, 0)[1]
+        if child == number:
+            return status == 0
+    raise Untried(f"no process got the number {number}")
+
+
 @sequence("sparse", "while the content of an enormous sparse file is hashed, only who executes it waits", 133)
 def sparse(suite):
     path = f"{suite.ground.names['ws']}/sparse"

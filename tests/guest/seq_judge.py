@@ -84,7 +84,9 @@ def script(suite, agent, text, events):
 
 
 def executions(events):
-    return [(e["process"].get("cmdline", ""), e["verdict"]) for e in events_in(events) if e["kind"] == "exec"]
+    """In the order in which they took place: a judge's verdict is told when it is there, the kernel's own at once."""
+    told = sorted((e for e in events_in(events) if e["kind"] == "exec"), key=lambda event: event["time"])
+    return [(e["process"].get("cmdline", ""), e["verdict"]) for e in told]
 
 
 def verdicts_of(events, word):

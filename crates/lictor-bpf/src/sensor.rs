@@ -48,8 +48,8 @@ pub struct Sensor {
 pub struct Counters {
     pub lost_ring: u64,
     pub lost_scratch: u64,
-    /// Ends of processes that the kernel told nobody of; about as many starts.
-    pub lost_exit: u64,
+    /// Starts and ends of processes that the kernel told nobody of, as far as they are noticed.
+    pub lost_task: u64,
     pub internal: u64,
     pub denied: u64,
     pub events: u64,
@@ -328,7 +328,7 @@ pub(crate) fn counters_in(map: &MapHandle) -> Result<Counters> {
     Ok(Counters {
         lost_ring: sum(abi::counter::LOST_RING)?,
         lost_scratch: sum(abi::counter::LOST_SCRATCH)?,
-        lost_exit: sum(abi::counter::LOST_EXIT)?,
+        lost_task: sum(abi::counter::LOST_TASK)?,
         internal: sum(abi::counter::INTERNAL)?,
         denied: sum(abi::counter::DENIED)?,
         events: sum(abi::counter::EVENTS)?,

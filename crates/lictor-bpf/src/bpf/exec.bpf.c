@@ -275,16 +275,8 @@ struct arguments {
 static long copy_final_arg(u32 i, struct arguments *f)
 {
 	struct lictor_scratch *buf = scratch_at(f->slot);
-	u32 pos = f->pos;
 
-	if (!buf || !f->left || pos >= LICTOR_ARGS_MAX)
-		return 1;
-	u32 room = LICTOR_ARGS_MAX - pos;
-	long got = bpf_probe_read_user_str(&buf->data[LICTOR_SCRATCH_TOP + pos], room, (void *)(f->from + pos));
-	if (got <= 0 || got > room)
-		return 1;
-	f->pos = pos + got;
-	if (got == room) /* it filled the rest: it may be longer */
+	if (!buf || !f->left || copy_arg(buf, &f->pos, f->from + f->pos))
 		return 1;
 	f->left--;
 	return 0;
@@ -306,7 +298,8 @@ static __always_inline int executed(struct subject *about, struct linux_binprm *
 {
 	struct subject s = *about;
 	s32 slot = scratch_take();
-	if (slot < 0) {
+	struct lictor_scratch *buf = slot < 0 ? 0 : scratch_at(slot);
+	if (!buf) {
 		count(LICTOR_COUNT_LOST_RING);
 		/* Nobody was asked, and what was said before is not known. */
 		if ((s.flags & LICTOR_JUDGED) && (s.flags & LICTOR_ENFORCE))
@@ -321,50 +314,71 @@ static __always_inline int executed(struct subject *about, struct linux_binprm *
 	u32 middle = cwd.status ? end : cwd.pos;
 	rights_of(&s, &exe, (u64)BPF_CORE_READ(bprm, file, f_path.dentry),
 		  mount_of(BPF_CORE_READ(bprm, file, f_path.mnt)), place | middle);
-	struct lictor_scratch *buf = scratch_at(slot);
-	if (buf) {
-		u32 pos = exe.status ? middle : exe.pos;
-		if (pos < sizeof(struct lictor_event) + 8)
-			pos = sizeof(struct lictor_event) + 8;
-		u32 head = (pos - sizeof(struct lictor_event)) & ~7U & SCRATCH_MASK;
-		struct lictor_event *e = (void *)&buf->data[head];
-		__builtin_memset(e, 0, sizeof(*e));
-		event_subject(e, &s);
-		e->kind = LICTOR_EV_EXEC;
-		e->op = bprm->interp != bprm->filename ? LICTOR_EXEC_OP_INTERPRETED : 0;
-		e->enforced = s.flags & LICTOR_ENFORCE ? 1 : 0;
-		e->rights = exe.accept;
-		e->path_off = pos - head;
-		e->path_len = middle - pos;
-		e->path2_len = end - middle;
-		e->cwd_len = e->path2_len;
-		u32 read = final_args(slot, BPF_CORE_READ(bprm, p), BPF_CORE_READ(bprm, argc));
-		u32 args = read >> 1;
-		if (args > LICTOR_ARGS_MAX)
-			args = LICTOR_ARGS_MAX;
-		e->detail = args + (read & 1); /* longer than args_len says: cut */
-		e->args_len = args;
-		if (s.flags & LICTOR_JUDGED) {
-			u64 object = object_print((u64)BPF_CORE_READ(bprm, file)), invocation = 0;
-			*(u64 *)&buf->data[LICTOR_SCRATCH_TOP + (args & (LICTOR_SCRATCH_TOP - 1))] = 0;
-			if (args && args == e->detail) /* what is not seen whole has no fingerprint */
-				invocation = invocation_print(slot, args);
-			consult(&s, e, object, invocation);
-		}
-		u32 size = end - head + args;
-		e->size = size;
-		e->latency_ns = bpf_ktime_get_ns() - s.began;
-		session_count(&s, e->reason != 0);
-		count(LICTOR_COUNT_EVENTS);
-		if (size > LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX)
-			size = LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX;
-		u64 wake = e->judged >= LICTOR_JUDGED_UNKNOWN ? BPF_RB_FORCE_WAKEUP : WAKE(events);
-		if (e->reason ? bpf_ringbuf_output(&denials, e, size, WAKE(denials))
-			      : bpf_ringbuf_output(&events, e, size, wake))
-			count(LICTOR_COUNT_LOST_RING);
+	u32 pos = exe.status ? middle : exe.pos;
+	if (pos < sizeof(struct lictor_event) + 8)
+		pos = sizeof(struct lictor_event) + 8;
+	u32 head = (pos - sizeof(struct lictor_event)) & ~7U & SCRATCH_MASK;
+	struct lictor_event *e = (void *)&buf->data[head];
+	__builtin_memset(e, 0, sizeof(*e));
+	event_subject(e, &s);
+	e->kind = LICTOR_EV_EXEC;
+	e->op = bprm->interp != bprm->filename ? LICTOR_EXEC_OP_INTERPRETED : 0;
+	e->enforced = s.flags & LICTOR_ENFORCE ? 1 : 0;
+	e->rights = exe.accept;
+	e->path_off = pos - head;
+	e->path_len = middle - pos;
+	e->path2_len = end - middle;
+	e->cwd_len = e->path2_len;
+	u32 read = final_args(slot, BPF_CORE_READ(bprm, p), BPF_CORE_READ(bprm, argc));
+	u32 args = read >> 1;
+	if (args > LICTOR_ARGS_MAX)
+		args = LICTOR_ARGS_MAX;
+	e->detail = args + (read & 1); /* longer than args_len says: cut */
+	e->args_len = args;
+	if (s.flags & LICTOR_JUDGED) {
+		u64 object = object_print((u64)BPF_CORE_READ(bprm, file)), invocation = 0;
+		*(u64 *)&buf->data[LICTOR_SCRATCH_TOP + (args & (LICTOR_SCRATCH_TOP - 1))] = 0;
+		if (args && args == e->detail) /* what is not seen whole has no fingerprint */
+			invocation = invocation_print(slot, args);
+		consult(&s, e, object, invocation);
 	}
+	u32 size = end - head + args;
+	e->size = size;
+	e->latency_ns = bpf_ktime_get_ns() - s.began;
+	session_count(&s, e->reason != 0);
+	count(LICTOR_COUNT_EVENTS);
+	if (size > LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX)
+		size = LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX;
+	u64 wake = e->judged >= LICTOR_JUDGED_UNKNOWN ? BPF_RB_FORCE_WAKEUP : WAKE(events);
+	if (e->reason ? bpf_ringbuf_output(&denials, e, size, WAKE(denials)) : bpf_ringbuf_output(&events, e, size, wake))
+		count(LICTOR_COUNT_LOST_RING);
 	scratch_give(slot);
 	return 0;
+}
+
+/*
+ * A thread that executes becomes the first of its process and takes over its number, while the first ends. What stood
+ * under its old number would be said of whoever gets that next. Here also gets in who was left out at its start.
+ */
+static __always_inline void renumber(struct lictor_label *label)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct lictor_thread *thread = bpf_task_storage_get(&threads, task, 0, 0);
+	struct lictor_label copy = *label;
+	u32 number = task->pid;
+
+	if (thread && thread->number == number)
+		return;
+	if (!thread) /* the session's first, which the daemon put in */
+		thread = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	else if (thread->number)
+		bpf_map_delete_elem(&governed_threads, &thread->number);
+	else
+		count(LICTOR_COUNT_LOST_TASK);
+	if (thread)
+		thread->number = number;
+	if (!thread || bpf_map_update_elem(&governed_threads, &number, &copy, 0))
+		count(LICTOR_COUNT_INTERNAL);
 }
 
 /* The loader, run as a program: what it maps is then judged as a program. The daemon marks the loaders' objects. */
@@ -384,6 +398,7 @@ int BPF_PROG(lictor_bprm_committed, struct linux_binprm *bprm)
 		else
 			label->flags &= ~LICTOR_LOADER;
 		s.label_flags = label->flags;
+		renumber(label);
 	}
 	return executed(&s, bprm);
 }

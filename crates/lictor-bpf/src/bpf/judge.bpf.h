@@ -318,10 +318,24 @@ struct passed {
 	u32 pad;
 };
 
+/* One argument out of the process's memory, behind those before it. 1: it cannot be read, or may be cut. */
+static __always_inline long copy_arg(struct lictor_scratch *buf, u32 *at, u64 arg)
+{
+	u32 pos = *at;
+
+	if (pos >= LICTOR_ARGS_MAX)
+		return 1;
+	u32 room = LICTOR_ARGS_MAX - pos;
+	long got = bpf_probe_read_user_str(&buf->data[LICTOR_SCRATCH_TOP + pos], room, (void *)arg);
+	if (got <= 0 || got > room)
+		return 1;
+	*at = pos + got;
+	return got == room; /* it filled the rest */
+}
+
 static long copy_passed_arg(u32 i, struct passed *p)
 {
 	struct lictor_scratch *buf = scratch_at(p->slot);
-	u32 pos = p->pos;
 	u64 arg = 0;
 
 	if (!buf || bpf_probe_read_user(&arg, sizeof(arg), (void *)(p->argv + (u64)i * sizeof(arg))))
@@ -330,14 +344,7 @@ static long copy_passed_arg(u32 i, struct passed *p)
 		p->cut = 0;
 		return 1;
 	}
-	if (pos >= LICTOR_ARGS_MAX)
-		return 1;
-	u32 room = LICTOR_ARGS_MAX - pos;
-	long got = bpf_probe_read_user_str(&buf->data[LICTOR_SCRATCH_TOP + pos], room, (void *)arg);
-	if (got <= 0 || got > room)
-		return 1;
-	p->pos = pos + got;
-	return got == room; /* it filled the rest: it may be longer */
+	return copy_arg(buf, &p->pos, arg);
 }
 
 __noinline u32 passed_args(u32 slot)
@@ -365,14 +372,7 @@ static __noinline int deny_unjudged(struct subject *s, struct access *a)
 	return settle(s, &f);
 }
 
-/* The seqlocks' counters: odd while somebody is at it, and then nothing can be said. */
-static __always_inline u32 renames_now(void)
-{
-	u32 now = 1;
-	bpf_probe_read_kernel(&now, sizeof(now), &rename_lock);
-	return now;
-}
-
+/* The same of mounts: odd while somebody is at it, and then nothing can be said. */
 static __always_inline u32 mounts_now(void)
 {
 	u32 now = 1;

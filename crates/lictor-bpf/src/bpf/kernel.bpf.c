@@ -71,7 +71,33 @@ int BPF_PROG(lictor_capable, const struct cred *cred, struct user_namespace *ns,
 /* Evasions 52, 53, 126. kernel_load_data is init_module and kexec_load; read_file is finit_module, kexec_file_load. */
 FLOOR_HOOK(kernel_load_data, LICTOR_PRIV_MODULES, LICTOR_PRIV_MODULE)
 FLOOR_HOOK(kernel_read_file, LICTOR_PRIV_MODULES, LICTOR_PRIV_MODULE)
-FLOOR_HOOK(kernel_module_request, LICTOR_PRIV_MODULES, LICTOR_PRIV_MODULE)
+
+/* "binfmt-464c": the kernel asks for a format for bytes 2 and 3 of "\x7fELF" when a process is killed while its ELF file
+ * is being loaded. */
+static __always_inline bool format_of_elf(const char *module)
+{
+	const char elf[] = "binfmt-464c";
+	char name[sizeof(elf)] = {};
+
+	bpf_probe_read_kernel_str(name, sizeof(name), module);
+	for (u32 i = 0; i < sizeof(elf); i++)
+		if (name[i] != elf[i])
+			return false;
+	return true;
+}
+
+SEC("lsm/kernel_module_request")
+int BPF_PROG(lictor_kernel_module_request, char *module)
+{
+	struct subject s;
+
+	if (!governed(&s) || (s.privileges & LICTOR_PRIV_MODULES))
+		return 0;
+	if (format_of_elf(module)) /* nobody's doing, and not told; there is no such module */
+		return VERDICT(s.flags & LICTOR_ENFORCE);
+	return VERDICT(floor_deny(&s, LICTOR_EV_PRIVILEGE, LICTOR_PRIV_MODULE, 0, 0));
+}
+
 /* Evasion 61. */
 FLOOR_HOOK(perf_event_open, LICTOR_PRIV_PERF, LICTOR_PRIV_OP_PERF)
 /* Evasions 68, 75. */

@@ -36,6 +36,9 @@ typedef struct {
 	__u32 val;
 } kuid_t;
 typedef struct {
+	int counter;
+} atomic_t;
+typedef struct {
 	__u32 val;
 } kgid_t;
 struct qstr {
@@ -116,6 +119,9 @@ struct cred {
 	kuid_t euid;
 	struct user_namespace *user_ns;
 };
+struct signal_struct {
+	atomic_t live; /* threads that have not begun to exit */
+};
 struct task_struct {
 	int pid;
 	int tgid;
@@ -131,6 +137,8 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	const struct cred *cred;
 	const struct cred *real_cred;
+	struct signal_struct *signal;
+	char comm[16];
 };
 struct linux_binprm {
 	struct file *file;

@@ -71,7 +71,6 @@
 #define LICTOR_LOADER 4 /* the program that runs is the dynamic loader itself */
 #define LICTOR_OF_INIT 8 /* PID 1 made this process while self_protection was on, and it runs nothing else yet */
 #define LICTOR_HELD 32 /* stopped before its first instruction: it has no rights, and only the daemon lets it go */
-#define LICTOR_GONE 64 /* its session does not count it any more */
 #define LICTOR_BECOMES_DAEMON 16 /* such a process that executes the daemon's program, until the kernel has done so */
 
 /* lictor_control.fail_closed */
@@ -344,7 +343,7 @@ struct lictor_event {
 #define LICTOR_COUNT_EVENTS 4
 #define LICTOR_COUNT_LABEL_FALLBACK 5
 #define LICTOR_COUNT_RENAME_RETRY 6
-#define LICTOR_COUNT_LOST_EXIT 7
+#define LICTOR_COUNT_LOST_TASK 7
 #define LICTOR_COUNTERS 8
 
 #endif

@@ -12,6 +12,19 @@ struct {
 	__type(value, struct lictor_label);
 } task_labels SEC(".maps");
 
+/* What is only the kernel's about a governed thread. Not in the label, which the daemon writes too, when it lets a held
+ * process go: it could take back what an exit wrote meanwhile. */
+struct lictor_thread {
+	u32 number; /* under which it stands in `governed_threads`; 0: nobody told of its start */
+	u32 uncounted; /* its session does not count it any more */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct lictor_thread);
+} threads SEC(".maps");
+
 /* Which session made a socket; cloned to the sockets that a listener accepts. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -21,7 +34,7 @@ struct {
 } socket_labels SEC(".maps");
 
 /* Governed threads by number, for two questions that task storage cannot answer: whose is /proc/N, and, before 6.2,
- * whose is a task whose storage is busy. Written at fork and exit. A full map fails the fork. */
+ * whose is a task whose storage is busy. Written at fork, exit, and by an execution, which can change the number. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -148,6 +161,7 @@ struct climb { /* where it starts */
 	u32 policy;
 	u32 steady;
 	u32 renames; /* count of renames when it began */
+	u64 until;   /* when it is given up, if a rename came in between */
 };
 struct walk { /* the climb of path.bpf.h; here because the stack has 512 bytes for all */
 	u64 dentry;

@@ -131,17 +131,47 @@ static long walk_step(u32 i, u64 *slot)
 
 #define NS_INTERNAL ((u64)-22) /* MNT_NS_INTERNAL, ERR_PTR(-EINVAL) */
 
+/* The seqlock's counter: odd while somebody renames. */
+static __always_inline u32 renames_now(void)
+{
+	u32 now = 1;
+	bpf_probe_read_kernel(&now, sizeof(now), &rename_lock);
+	return now;
+}
+
+/* The kernel's own readers wait as long as it takes. A rename is a matter of nanoseconds, but the processor that is at
+ * it may be a virtual one that its host has put aside. */
+#define CLIMB_MAX_NS 1000000000ULL
+#define CLIMB_WAITS (8 << 20) /* the most that bpf_loop takes */
+
+static long while_renamed(u32 i, u64 *slot)
+{
+	struct lictor_scratch *s = scratch_at(*slot);
+
+	return !s || !(renames_now() & 1) || bpf_ktime_get_ns() > s->climb.until;
+}
+
 /* One climb; it stands when no rename began or ended meanwhile. */
 static long climb_once(u32 i, u64 *slot)
 {
 	struct lictor_scratch *s = scratch_at(*slot);
-	u32 before = 0, after = 0;
+	u32 before = renames_now();
 
 	if (!s)
 		return 1;
 	struct climb *c = &s->climb;
 	struct walk *w = &s->walk;
-	bpf_probe_read_kernel(&before, sizeof(before), &rename_lock);
+	if (i) { /* the second time it is worth to look at the clock */
+		u64 now = bpf_ktime_get_ns();
+		if (!c->until)
+			c->until = now + CLIMB_MAX_NS;
+		else if (now > c->until)
+			return 1;
+		if (before & 1) {
+			bpf_loop(CLIMB_WAITS, while_renamed, slot, 0);
+			before = renames_now();
+		}
+	}
 	w->dentry = c->dentry;
 	w->mnt = c->mnt;
 	w->policy = c->policy;
@@ -160,8 +190,7 @@ static long climb_once(u32 i, u64 *slot)
 		return 1;
 	}
 	bpf_loop(LICTOR_SCRATCH_TOP, walk_step, slot, 0);
-	bpf_probe_read_kernel(&after, sizeof(after), &rename_lock);
-	if (before == after && !(before & 1)) {
+	if (before == renames_now() && !(before & 1)) {
 		c->steady = 1;
 		c->renames = before;
 		return 1;
@@ -169,6 +198,8 @@ static long climb_once(u32 i, u64 *slot)
 	count(LICTOR_COUNT_RENAME_RETRY);
 	return 0;
 }
+
+#define CLIMBS 4096 /* until it stands, or CLIMB_MAX_NS have passed */
 
 /*
  * Writes the path of (dentry, mount) into a buffer so that it ends at `end`; the rest of the answer is in the buffer's
@@ -186,7 +217,8 @@ static __noinline int walk_path(u64 slot, u64 dentry, u64 mnt, u32 end, u32 poli
 	c->end = end;
 	c->policy = policy;
 	c->steady = 0;
-	bpf_loop(16, climb_once, &slot, 0);
+	c->until = 0;
+	bpf_loop(CLIMBS, climb_once, &slot, 0);
 	if (!c->steady)
 		return WALK_BROKEN;
 	struct walk *w = &s->walk;

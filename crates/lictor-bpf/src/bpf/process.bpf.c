@@ -60,12 +60,11 @@ int BPF_PROG(lictor_task_alloc, struct task_struct *task, unsigned long clone_fl
 			return VERDICT(denied);
 	}
 	struct lictor_label *child = bpf_task_storage_get(&task_labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!child) {
+	if (!child || !bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE)) {
 		count(LICTOR_COUNT_INTERNAL);
 		return VERDICT(1);
 	}
 	*child = mine;
-	child->flags &= ~LICTOR_GONE;
 	struct lictor_session *session = bpf_map_lookup_elem(&sessions, &mine.slot);
 	if (session && session->id == mine.session)
 		__sync_fetch_and_add(&session->tasks, 1);
@@ -76,10 +75,6 @@ int BPF_PROG(lictor_task_alloc, struct task_struct *task, unsigned long clone_fl
 static __always_inline void leave_session(struct lictor_label *label)
 {
 	struct lictor_label copy = *label;
-
-	if (copy.flags & LICTOR_GONE)
-		return;
-	label->flags |= LICTOR_GONE;
 	struct lictor_session *session = bpf_map_lookup_elem(&sessions, &copy.slot);
 	if (!session || session->id != copy.session || __sync_fetch_and_add(&session->tasks, -1) != 1)
 		return;
@@ -95,6 +90,40 @@ static __always_inline void leave_session(struct lictor_label *label)
 	bpf_ringbuf_submit(e, BPF_RB_FORCE_WAKEUP); /* somebody waits for it */
 }
 
+/* The end of a process, told when the kernel lets go of the last that was of it. */
+static __always_inline void late_exit(struct task_struct *task, struct lictor_label *label)
+{
+	struct lictor_label copy = *label;
+
+	if (BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid)) {
+		/* Its leader may be gone, by which the process is known. */
+		if (!BPF_CORE_READ(task, signal, live.counter))
+			count(LICTOR_COUNT_LOST_TASK);
+		return;
+	}
+	struct lictor_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	count(LICTOR_COUNT_EVENTS);
+	if (!e) {
+		count(LICTOR_COUNT_LOST_RING);
+		return;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->size = sizeof(*e);
+	e->kind = LICTOR_EV_PROCESS;
+	e->op = LICTOR_PROC_EXIT;
+	e->session = copy.session;
+	e->slot = copy.slot;
+	e->time_ns = bpf_ktime_get_ns();
+	e->start_ns = BPF_CORE_READ(task, start_boottime);
+	e->pid = BPF_CORE_READ(task, pid);
+	e->tid = e->pid;
+	e->uid = BPF_CORE_READ(task, cred, uid.val);
+	e->gid = BPF_CORE_READ(task, cred, gid.val);
+	e->detail = BPF_CORE_READ(task, exit_code);
+	BPF_CORE_READ_STR_INTO(&e->comm, task, comm);
+	bpf_ringbuf_submit(e, WAKE(events));
+}
+
 /*
  * The count must not rest on a tracepoint alone: from 7.0 on programs there can be preempted, and while one waits the
  * kernel leaves out every other of its runs on that processor. A security hook is never left out. It is the last that
@@ -104,8 +133,9 @@ SEC("lsm/task_free")
 int BPF_PROG(lictor_task_free, struct task_struct *task)
 {
 	struct lictor_label *label = bpf_task_storage_get(&task_labels, task, 0, 0);
+	struct lictor_thread *thread = bpf_task_storage_get(&threads, task, 0, 0);
 
-	if (!label || !(label->flags & LICTOR_GOVERNED) || (label->flags & LICTOR_GONE))
+	if (!label || !(label->flags & LICTOR_GOVERNED) || (thread && thread->uncounted))
 		return 0;
 	if (BPF_CORE_READ(task, flags) & PF_EXITING) {
 		u32 tid = BPF_CORE_READ(task, pid);
@@ -114,7 +144,7 @@ int BPF_PROG(lictor_task_free, struct task_struct *task)
 			bpf_map_delete_elem(&governed_threads, &tid);
 		if (label->flags & LICTOR_HELD)
 			bpf_map_delete_elem(&held, &tid);
-		count(LICTOR_COUNT_LOST_EXIT);
+		late_exit(task, label);
 	}
 	leave_session(label);
 	return 0;
@@ -140,7 +170,10 @@ int BPF_PROG(lictor_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	u32 tid = child->pid;
 	struct lictor_label copy = *label;
-	if (bpf_map_update_elem(&governed_threads, &tid, &copy, 0))
+	struct lictor_thread *thread = bpf_task_storage_get(&threads, child, 0, 0);
+	if (thread)
+		thread->number = tid;
+	if (!thread || bpf_map_update_elem(&governed_threads, &tid, &copy, 0))
 		count(LICTOR_COUNT_INTERNAL);
 	if (child->pid == child->tgid)
 		process_event(LICTOR_PROC_FORK, 0, tid);
@@ -155,12 +188,18 @@ int BPF_PROG(lictor_exit, struct task_struct *task)
 	if (!label || !(label->flags & LICTOR_GOVERNED))
 		return 0;
 	u32 tid = task->pid, flags = label->flags;
-	if (task->pid == task->tgid)
+	/* The process, when it was the last of its threads: the first may end before, and another be its end or execute. */
+	if (!task->signal->live.counter)
 		process_event(LICTOR_PROC_EXIT, task->exit_code, tid);
 	bpf_map_delete_elem(&governed_threads, &tid);
 	if (flags & LICTOR_HELD)
 		bpf_map_delete_elem(&held, &tid);
-	leave_session(label);
+	/* A session's first has none. Without one it is left to lictor_task_free. */
+	struct lictor_thread *thread = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (thread) {
+		thread->uncounted = 1;
+		leave_session(label);
+	}
 	return 0;
 }
 
