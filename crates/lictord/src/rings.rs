@@ -47,6 +47,11 @@ struct Round {
 }
 
 impl Round {
+    /// A full batch may have left something in the rings.
+    fn emptied(&self) -> bool {
+        self.records.len() < BATCH
+    }
+
     fn gather(receiver: &Receiver<Told>) -> Round {
         let mut round = Round::default();
         for told in receiver.try_iter() {
@@ -76,11 +81,19 @@ pub(crate) fn read(daemon: &Daemon) {
             .collect();
         let mut idle = 0;
         while !daemon.stopping.load(Ordering::Acquire) {
-            idle = if daemon.lock().sessions.live.is_empty() { idle + 1 } else { 0 };
+            let over = {
+                let sessions = &daemon.lock().sessions;
+                idle = if sessions.live.is_empty() { idle + 1 } else { 0 };
+                sessions.any_over()
+            };
             if idle == SETTLED {
                 return_freed_memory();
             }
-            let wait = if idle > 0 { IDLE_ROUND } else { ROUND };
+            let wait = match idle {
+                _ if over => Duration::ZERO,
+                0 => ROUND,
+                _ => IDLE_ROUND,
+            };
             take_round(daemon, &rings, &receiver, wait);
             if daemon.judging.poll_rules() {
                 daemon.tell_rules(&Actor::Lictor);
@@ -106,8 +119,7 @@ fn take_round(daemon: &Daemon, rings: &Rings<'_>, receiver: &Receiver<Told>, wai
     }
     let round = Round::gather(receiver);
     daemon.take(&round);
-    // A full batch may have left something in the rings: only a round that emptied them counts.
-    if round.records.len() < BATCH {
+    if round.emptied() {
         daemon.round_done();
     }
 }
@@ -190,9 +202,9 @@ impl Daemon {
                     "all path buffers of a CPU were in use; the access was denied",
                 ),
                 (
-                    counters.lost_exit,
-                    before.lost_exit,
-                    "the kernel left out a program on a tracepoint: the end of a process was not told",
+                    counters.lost_task,
+                    before.lost_task,
+                    "the kernel left out a program on a tracepoint: the start or end of a process was not told",
                 ),
             ] {
                 if now > then {
@@ -209,7 +221,7 @@ impl Daemon {
                 events.push(lost(count, reason, &clock));
             }
         }
-        match changing.sessions.collect(&self.sensor, &self.legacy()) {
+        match changing.sessions.collect(&self.sensor, &self.legacy(), round.emptied()) {
             Ok(gone) => {
                 for number in gone {
                     changing.tree.forget_session(number);
@@ -304,6 +316,7 @@ impl Changing {
                 let context = Context {
                     session: session.record.name(),
                     agent: &session.record.agent,
+                    container: session.record.container.as_ref(),
                     compiled: &session.compiled,
                     answers: &session.answers,
                 };

@@ -5,9 +5,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use lictor_api::control::Mode;
+use lictor_api::event::Container;
 use lictor_bpf::{Legacy, PidFd, PolicyStore, Sensor, abi};
 use lictor_engine::policy::{self, Agent, Compiled, Limits, PolicyFile, SessionFacts};
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,9 @@ pub(crate) struct Record {
     pub(crate) cwd: Vec<u8>,
     pub(crate) started: String,
     pub(crate) all_events: bool,
+    /// What its processes are in, and cannot leave.
+    #[serde(default)]
+    pub(crate) container: Option<Container>,
 }
 
 impl Record {
@@ -56,7 +61,12 @@ pub(crate) struct Session {
     policy_mark: String,
     /// Whether its executions are judged.
     pub(crate) judged: bool,
+    /// When it was seen that its last task has ended.
+    over: Option<Instant>,
 }
+
+/// A session that is over stays for this long at most while others flood the rings.
+const OVER_MOST: Duration = Duration::from_secs(5);
 
 /// Ended sessions, for whoever asks for the sums late.
 const ENDED_KEPT: usize = 256;
@@ -218,6 +228,7 @@ impl Sessions {
                 |_| record_policy.map_or_else(String::new, |(file, text)| format!("own {file}\0{text}")),
             ),
             judged: false,
+            over: None,
         })
     }
 
@@ -320,13 +331,24 @@ impl Sessions {
         }
     }
 
-    /// Frees every session whose last task has ended; returns their numbers.
-    pub(crate) fn collect(&mut self, sensor: &Sensor, legacy: &[Arc<Legacy>]) -> Result<Vec<u64>> {
+    /// Whether one waits for its last events to be taken.
+    pub(crate) fn any_over(&self) -> bool {
+        self.live.values().any(|session| session.over.is_some())
+    }
+
+    /// Frees every session whose last task has ended; returns their numbers. Its last events can have come into the rings
+    /// after these were read: it goes when they have been `emptied` once more.
+    pub(crate) fn collect(&mut self, sensor: &Sensor, legacy: &[Arc<Legacy>], emptied: bool) -> Result<Vec<u64>> {
         let mut gone = Vec::new();
-        for (number, session) in &self.live {
+        for (number, session) in &mut self.live {
             let state = sensor.session_state(session.record.slot)?;
-            if state.id == *number && state.tasks <= 0 {
-                gone.push(*number);
+            if state.id != *number || state.tasks > 0 {
+                continue;
+            }
+            match session.over {
+                Some(since) if emptied || since.elapsed() > OVER_MOST => gone.push(*number),
+                Some(_) => {}
+                None => session.over = Some(Instant::now()),
             }
         }
         for number in &gone {
