@@ -6,11 +6,13 @@ import http.server
 import json
 import os
 import pathlib
+import shutil
 import socket
+import subprocess
 import threading
 
 from seq_judge import rules, script
-from sequence import lictor, require, sequence, wait_until
+from sequence import environment, events_in, governed, lictor, raise_flag, require, sequence, stop_flag, wait_until
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
@@ -45,6 +47,60 @@ def with_sinks(suite, settings):
         suite.daemon.settings = ""
         suite.daemon.kill()
         suite.daemon.start()
+
+
+@contextlib.contextmanager
+def control_group(path):
+    """A control group, with those above it, as a container's runtime makes them."""
+    root = pathlib.Path("/sys/fs/cgroup")
+    made = [root / above for above in [*reversed(path.parents), path] if not (root / above).exists()]
+    for group in made:
+        group.mkdir()
+    try:
+        yield root / path
+    finally:
+        for group in reversed(made):
+            wait_until(lambda group=group: not (group / "cgroup.procs").read_text(), 30, f"{group} is empty")
+            group.rmdir()
+
+
+@sequence("container", "events name the container and the pod that a session runs in, also those that the next daemon tells")
+def container(suite):
+    id_, uid = "0f3a9c5d7e1b2468" * 4, "b1f6c0a2-3d4e-4f5a-8b7c-9d0e1f2a3b4c"
+    logs = pathlib.Path("/var/log/pods", f"shop_cart-7d9f_{uid}")
+    logs.mkdir(parents=True, exist_ok=True)
+    flag, begun = stop_flag(suite, "container"), pathlib.Path(suite.ground.names["tmp"], "container-begun")
+    for path, wanted in [
+        (f"system.slice/docker-{id_}.scope", {"id": id_, "runtime": "docker"}),
+        (f"kubepods.slice/kubepods-pod{uid.replace('-', '_')}.slice/cri-containerd-{id_}.scope",
+         {"id": id_, "runtime": "containerd", "pod": "cart-7d9f", "namespace": "shop"}),
+    ]:  # fmt: skip
+        events = suite.work / f"container-{wanted['runtime']}.jsonl"
+        for file in (pathlib.Path(flag), begun):
+            file.unlink(missing_ok=True)
+        with control_group(pathlib.Path(path)) as group:
+            inside = f"/bin/true; : > {begun}; while [ ! -e {flag} ]; do sleep 0.1; done; /bin/ls /"
+            command = f'echo $$ > {group}/cgroup.procs; exec "$0" "$@"'
+            process = subprocess.Popen(["/bin/sh", "-c", command, suite.daemon.command, "run", "--agent", "files", "--quiet", "--events", events, "--", "/bin/sh", "-c", inside],
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=suite.ground.names["ws"], env=environment(suite))  # fmt: skip
+            try:
+                wait_until(lambda: begun.exists() and '"/bin/true"' in events.read_text(), 30, "the session runs, and is told of")
+                suite.daemon.kill()
+                suite.daemon.start()
+            finally:
+                raise_flag(flag)
+                process.wait(timeout=30)
+        # The one ends with the daemon that it asked; of what that one had, the last moment need not be in the store.
+        before = events_in(events)
+        after = map(json.loads, lictor(suite, "events", "--json", "--session", before[0]["session"], "--limit", "1000").stdout.splitlines())
+        told = {e["process"]["cmdline"]: e["process"].get("container") for e in [*before, *after] if e["kind"] == "exec"}
+        for line in ("/bin/true", "/bin/ls /"):
+            require(told.get(line) == wanted, f"{line}: {told}")
+    shutil.rmtree(logs)
+    result = governed(suite, "files", "run", "true", options=("--events", suite.work / "no-container.jsonl"))
+    outside = [e for e in events_in(suite.work / "no-container.jsonl") if "container" in e["process"]]
+    require(result.returncode == 0 and not outside, f"in no container: {outside[:1]}")
+    return "docker and Kubernetes, before and after a restart"
 
 
 @sequence("told", "denials become alerts, which reach webhook, syslog and file, and outlive the daemon's death", once=True)

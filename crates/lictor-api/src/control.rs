@@ -11,7 +11,7 @@
 //! ```
 
 use crate::alert::{Alert, AlertChange, AlertFilter, NewSilence, Silence, SinkStatus};
-use crate::event::{Action, Event, Kind, Severity, words};
+use crate::event::{Action, Container, Event, Kind, Severity, words};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -337,6 +337,9 @@ pub struct SessionInfo {
     /// The older build whose programs govern it, if it is not the daemon's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<String>,
+    /// What its processes run in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
     pub tasks: Vec<TaskInfo>,
     pub denied: u64,
     pub events: u64,
@@ -353,6 +356,17 @@ pub struct TaskInfo {
     pub cmdline: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
+    /// How often something was denied to it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub denied: u64,
+    /// It is stopped before its first instruction, until somebody has judged it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 words! {

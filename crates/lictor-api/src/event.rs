@@ -5,6 +5,8 @@
 //! Every string that comes from the kernel (paths, arguments, names) is in the form of
 //! [`crate::bytes::escape`].
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -175,6 +177,29 @@ pub struct Parent {
 pub struct Container {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// `docker`, `podman`, `containerd`, `cri-o`, `lxc`, `systemd-nspawn`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<String>,
+    /// Kubernetes: the pod's name; its uid where the kubelet keeps no record of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// Kubernetes: the pod's namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
+/// `docker 0f3a…, pod shop/cart-7d9f`
+impl fmt::Display for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = |words: [&Option<String>; 2], between: &str| {
+            words.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(between)
+        };
+        write!(f, "{}", known([&self.runtime, &self.id], " "))?;
+        match &self.pod {
+            Some(_) => write!(f, ", pod {}", known([&self.namespace, &self.pod], "/")),
+            None => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

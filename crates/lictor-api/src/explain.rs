@@ -93,7 +93,7 @@ fn facts(event: &Event) -> Vec<Fact> {
     add("pid", process.pid.map(|pid| pid.to_string()));
     add("user", process.uid.map(|uid| format!("uid {uid}")));
     add("started by", process.parent.as_ref().and_then(|parent| parent.exe.clone()));
-    add("container", process.container.as_ref().and_then(|container| container.id.clone()));
+    add("container", process.container.as_ref().map(ToString::to_string));
     add("session", event.session.clone());
     add("agent", event.agent.clone());
     add("time", Some(event.time.clone()));

@@ -21,6 +21,8 @@ pub struct ProcessFacts {
     pub args: Vec<Vec<u8>>,
     pub cwd: Option<Vec<u8>>,
     pub session: u64,
+    /// What was denied to it.
+    pub denied: u64,
     /// Who created it, who created that one, and so on, nearest first. Unlike `ppid` it stays when they exit.
     pub creators: Vec<u32>,
     /// What it is about to run in an interpreter.
@@ -53,7 +55,7 @@ impl ProcessTree {
             Some((_, parent)) if parent.session == session => ProcessFacts { script: None, ..parent.clone() },
             _ => ProcessFacts::default(),
         };
-        (facts.ppid, facts.uid, facts.gid, facts.session) = (ppid, uid, gid, session);
+        (facts.ppid, facts.uid, facts.gid, facts.session, facts.denied) = (ppid, uid, gid, session, 0);
         facts.creators.insert(0, ppid);
         facts.creators.truncate(MAX_DEPTH);
         self.alive.insert(key.pid, (key.start_ns, facts));
@@ -98,6 +100,19 @@ impl ProcessTree {
                 self.exited.remove(&oldest);
             }
         }
+    }
+
+    /// Something was denied to a process.
+    pub fn denied(&mut self, key: ProcessKey) {
+        if let Some((start, facts)) = self.alive.get_mut(&key.pid)
+            && *start == key.start_ns
+        {
+            facts.denied += 1;
+        }
+    }
+
+    pub fn has_exited(&self, key: ProcessKey) -> bool {
+        self.exited.contains_key(&key)
     }
 
     pub fn get(&self, key: ProcessKey) -> Option<&ProcessFacts> {

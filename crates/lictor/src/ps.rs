@@ -31,7 +31,7 @@ fn print(out: &mut impl Write, sessions: &[SessionInfo], zone: &TimeZone) -> io:
         }
         writeln!(
             out,
-            "{}{}{}  agent {}, {}, since {}, {}, {} denied, policy {}{}",
+            "{}{}{}  agent {}, {}, since {}, {}, {} denied, policy {}{}{}",
             output::HEAD,
             printable(&session.id),
             output::HEAD.render_reset(),
@@ -42,6 +42,11 @@ fn print(out: &mut impl Write, sessions: &[SessionInfo], zone: &TimeZone) -> io:
             session.denied,
             printable(&session.policy),
             session.build.as_ref().map(|build| format!(", older build {}", printable(build))).unwrap_or_default(),
+            session
+                .container
+                .as_ref()
+                .map(|container| format!(", in {}", printable(&container.to_string())))
+                .unwrap_or_default(),
         )?;
         Tree::new(&session.tasks).print(out)?;
     }
@@ -75,7 +80,8 @@ impl<'a> Tree<'a> {
         let line = |out: &mut dyn Write, pid: u32, branches: &str| -> io::Result<()> {
             let task = self.tasks.get(&pid).copied();
             let command = task.and_then(|task| task.cmdline.as_ref().or(task.exe.as_ref()));
-            writeln!(out, "  {pid:>width$}  {branches}{}", printable(command.map_or("?", String::as_str)))
+            let command = printable(command.map_or("?", String::as_str));
+            writeln!(out, "  {pid:>width$}  {branches}{command}{}", task.map(marks).unwrap_or_default())
         };
         // Depth first with a stack of its own: a tree can be deeper than the program's stack.
         let mut stack: Vec<(u32, String, String)> =
@@ -99,6 +105,18 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// What the judges and the policy said of the process.
+fn marks(task: &TaskInfo) -> String {
+    let mut marks = String::new();
+    if task.held {
+        marks += &format!("  {}held{}", output::WARN, output::WARN.render_reset());
+    }
+    if task.denied > 0 {
+        marks += &format!("  {}{} denied{}", output::BAD, task.denied, output::BAD.render_reset());
+    }
+    marks
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +129,10 @@ mod tests {
             cmdline: Some((*cmdline).to_owned()),
             ..TaskInfo::default()
         });
+        shown_tasks(tasks.collect())
+    }
+
+    fn shown_tasks(tasks: Vec<TaskInfo>) -> String {
         let session = SessionInfo {
             id: "s-7f3a".into(),
             agent: "coder".into(),
@@ -118,7 +140,8 @@ mod tests {
             started: "2026-01-02T03:04:05Z".into(),
             policy: "/etc/lictor/policy.yaml".into(),
             build: None,
-            tasks: tasks.collect(),
+            container: None,
+            tasks,
             denied: 2,
             events: 1,
         };
@@ -138,6 +161,13 @@ s-7f3a  agent coder, enforce, since 01-02 03:04:05.000, 1 event, 2 denied, polic
   90  daemon
 "
         );
+    }
+
+    #[test]
+    fn what_was_denied_and_what_waits_is_marked() {
+        let task = |pid, denied, held| TaskInfo { pid, denied, held, cmdline: Some("x".into()), ..TaskInfo::default() };
+        let shown = shown_tasks(vec![task(1, 0, false), task(2, 3, false), task(3, 1, true)]);
+        assert!(shown.ends_with("  1  x\n  2  x  3 denied\n  3  x  held  1 denied\n"), "{shown}");
     }
 
     #[test]

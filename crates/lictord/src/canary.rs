@@ -93,6 +93,7 @@ fn label(daemon: &Daemon, pid: u32) -> Result<()> {
         cwd: b"/".to_vec(),
         started: jiff::Timestamp::now().to_string(),
         all_events: false,
+        container: None,
     };
     let mut changing = daemon.lock();
     changing.sessions.start(&daemon.sensor, &task, pid, record, None)?;

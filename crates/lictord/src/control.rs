@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The control socket. Who may talk: root and members of the group `lictor`, and nobody who is governed, whatever he is.
 
+use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::io::{BufReader, BufWriter};
 use std::os::unix::fs::PermissionsExt as _;
@@ -279,6 +280,7 @@ fn start_session(daemon: &Daemon, peer: &Peer, start: StartSession) -> Result<Re
         cwd: unescape(&start.cwd),
         started: jiff::Timestamp::now().to_string(),
         all_events: start.all_events,
+        container: crate::container::of_process(start.pid),
     };
     let session = changing.sessions.start(&daemon.sensor, &task, start.pid, record, changing.policy.as_ref())?;
     let started = Started {
@@ -321,6 +323,7 @@ fn agent_name(
 }
 
 pub(crate) fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
+    let held: BTreeSet<u32> = daemon.sensor.held()?.into_iter().map(|held| held.pid).collect();
     let changing = daemon.lock();
     let info = |record: &Record, session: Option<&Session>, build: Option<String>| SessionInfo {
         id: record.name(),
@@ -329,6 +332,7 @@ pub(crate) fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
         started: record.started.clone(),
         policy: session.map_or_else(|| "unknown".into(), |session| session.source.clone()),
         build,
+        container: record.container.clone(),
         tasks: changing
             .tree
             .of_session(record.number)
@@ -339,6 +343,8 @@ pub(crate) fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
                 exe: facts.exe.as_deref().map(bytes::escape),
                 cmdline: (!facts.args.is_empty()).then(|| bytes::escape(&facts.args.join(&b' '))),
                 uid: Some(facts.uid),
+                denied: facts.denied,
+                held: held.contains(&pid),
             })
             .collect(),
         denied: session.map_or(0, |session| session.denied),

@@ -534,7 +534,7 @@ impl Daemon {
                 ("denied", counters.denied),
                 ("lost_ring", counters.lost_ring),
                 ("lost_buffers", counters.lost_scratch),
-                ("lost_exits", counters.lost_exit),
+                ("lost_tasks", counters.lost_task),
                 ("internal", counters.internal),
                 ("label_fallback", counters.label_fallback),
                 ("rename_retries", counters.rename_retry),

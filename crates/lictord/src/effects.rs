@@ -299,8 +299,11 @@ impl Daemon {
         let time = jiff::Timestamp::now();
         let mut event = Event::new(Kind::Exec, ulid::Ulid::new().to_string(), format!("{time:.9}"));
         event.session = Some(session_name(session));
-        event.agent = changing.sessions.find_mut(session).map(|session| session.record.agent.clone());
         event.process = crate::observe::process_of(key, ppid, uid, gid, &changing.tree, true);
+        if let Some(session) = changing.sessions.find_mut(session) {
+            event.agent = Some(session.record.agent.clone());
+            event.process.container = session.record.container.clone();
+        }
         event.exec = Some(Exec {
             path: exe.as_deref().map(lictor_api::bytes::escape),
             sha256: None,

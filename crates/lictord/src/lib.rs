@@ -3,6 +3,7 @@
 
 mod audit;
 mod canary;
+mod container;
 mod control;
 mod daemon;
 pub mod desk;

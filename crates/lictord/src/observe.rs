@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use lictor_api::bytes::escape;
 use lictor_api::event::{
-    Action, Event, Exec, File, FileOp, Kind, Memory, MemoryOp, Network, NetworkOp, Parent, Privilege, Process,
-    ProcessEvent, ProcessOp, Tier, Verdict,
+    Action, Container, Event, Exec, File, FileOp, Kind, Memory, MemoryOp, Network, NetworkOp, Parent, Privilege,
+    Process, ProcessEvent, ProcessOp, Tier, Verdict,
 };
 use lictor_bpf::{RawEvent, abi, abi::why};
 use lictor_engine::policy::{Access, Compiled, Decision, Protocol, RuleRef};
@@ -18,6 +18,7 @@ use lictor_engine::process::{ProcessFacts, ProcessKey, ProcessTree};
 pub(crate) struct Context<'a> {
     pub(crate) session: String,
     pub(crate) agent: &'a str,
+    pub(crate) container: Option<&'a Container>,
     pub(crate) compiled: &'a Compiled,
     /// Answers already found: whoever is denied tends to try again, and finding the line asks every pattern.
     pub(crate) answers: &'a RefCell<Answers>,
@@ -35,7 +36,17 @@ pub(crate) fn observe(
     time: String,
 ) -> Option<Event> {
     let key = ProcessKey { pid: raw.pid, start_ns: raw.start_ns };
-    tree.seen(key, raw.session, raw.ppid, raw.uid, raw.gid);
+    let exits = raw.kind == abi::kind::PROCESS && raw.op == abi::process_op::EXIT;
+    // Its last threads may end at once, and each be told of as the last.
+    if exits && tree.has_exited(key) {
+        return None;
+    }
+    // An end that is told late does not know the parent any more.
+    let ppid = if raw.ppid == 0 { tree.get(key).map_or(0, |facts| facts.ppid) } else { raw.ppid };
+    tree.seen(key, raw.session, ppid, raw.uid, raw.gid);
+    if raw.denied {
+        tree.denied(key);
+    }
     if raw.kind == abi::kind::EXEC && raw.op == abi::exec_op::SCRIPT && !(raw.denied && raw.enforced) {
         tree.script(key, raw.path.clone());
         if !raw.denied {
@@ -61,7 +72,8 @@ pub(crate) fn observe(
     let mut event = Event::new(kind, ulid::Ulid::new().to_string(), time);
     event.session = context.map(|context| context.session.clone());
     event.agent = context.map(|context| context.agent.to_owned());
-    event.process = process_of(key, raw.ppid, raw.uid, raw.gid, tree, raw.kind == abi::kind::EXEC);
+    event.process = process_of(key, ppid, raw.uid, raw.gid, tree, raw.kind == abi::kind::EXEC);
+    event.process.container = context.and_then(|context| context.container.cloned());
     match kind {
         Kind::Exec => {
             event.exec = Some(Exec {
@@ -112,7 +124,7 @@ pub(crate) fn observe(
         Kind::Lost => return None,
     }
     event.verdict = Some(verdict(raw, context, &event));
-    if raw.kind == abi::kind::PROCESS && raw.op == abi::process_op::EXIT {
+    if exits {
         tree.exited(key);
     }
     Some(event)
@@ -515,7 +527,8 @@ agents:
     fn check(raw: &RawEvent, rule: &str, source: Option<&str>, word: &str) {
         let compiled = compiled();
         let answers = RefCell::default();
-        let context = Context { session: "s-7".into(), agent: "coder", compiled: &compiled, answers: &answers };
+        let context =
+            Context { session: "s-7".into(), agent: "coder", container: None, compiled: &compiled, answers: &answers };
         let event = observe(raw, &mut ProcessTree::default(), Some(&context), "t".into()).unwrap();
         let verdict = event.verdict.unwrap();
         assert_eq!(verdict.rule.as_deref(), Some(rule));
@@ -542,7 +555,8 @@ agents:
     fn a_script_is_named_with_its_interpreter() {
         let compiled = compiled();
         let answers = RefCell::default();
-        let context = Context { session: "s-7".into(), agent: "coder", compiled: &compiled, answers: &answers };
+        let context =
+            Context { session: "s-7".into(), agent: "coder", container: None, compiled: &compiled, answers: &answers };
         let mut tree = ProcessTree::default();
         let mut told = |op: u32, path: &[u8], reason: u32| {
             let mut exec = raw(abi::kind::EXEC, op, reason);
@@ -603,7 +617,8 @@ agents:
         file.enforced = false;
         let compiled = compiled();
         let answers = RefCell::default();
-        let context = Context { session: "s-7".into(), agent: "coder", compiled: &compiled, answers: &answers };
+        let context =
+            Context { session: "s-7".into(), agent: "coder", container: None, compiled: &compiled, answers: &answers };
         let event = observe(&file, &mut ProcessTree::default(), Some(&context), "t".into()).unwrap();
         assert_eq!(event.verdict.unwrap().enforced, Some(false));
     }

@@ -117,6 +117,21 @@ export interface components {
         Container: {
             /** @default null */
             id?: string | null;
+            /**
+             * @description Kubernetes: the pod's namespace.
+             * @default null
+             */
+            namespace?: string | null;
+            /**
+             * @description Kubernetes: the pod's name; its uid where the kubelet keeps no record of it.
+             * @default null
+             */
+            pod?: string | null;
+            /**
+             * @description `docker`, `podman`, `containerd`, `cri-o`, `lxc`, `systemd-nspawn`.
+             * @default null
+             */
+            runtime?: string | null;
         };
         /** @description How many were concerned. */
         Done: {

@@ -46,7 +46,7 @@ macro_rules! text_fields {
 }
 
 text_fields! {
-    Id, Time, Kind, Session, Agent, Exe, Cmdline, Cwd, Container, ExecPath, Sha256, Interpreter, FileOp, FilePath, FileTo,
+    Id, Time, Kind, Session, Agent, Exe, Cmdline, Cwd, Container, ContainerRuntime, Pod, PodNamespace, ExecPath, Sha256, Interpreter, FileOp, FilePath, FileTo,
     NetworkOp, Family, Protocol, Address, Domain, ProcessOp, MemoryOp, MemoryPath, PrivilegeOp, PrivilegeDetail,
     VerdictAction, VerdictTier, VerdictRule, VerdictReason, VerdictSeverity
 }
@@ -119,6 +119,9 @@ impl TextField {
             TextField::Cmdline => process.cmdline.as_deref(),
             TextField::Cwd => process.cwd.as_deref(),
             TextField::Container => process.container.as_ref()?.id.as_deref(),
+            TextField::ContainerRuntime => process.container.as_ref()?.runtime.as_deref(),
+            TextField::Pod => process.container.as_ref()?.pod.as_deref(),
+            TextField::PodNamespace => process.container.as_ref()?.namespace.as_deref(),
             TextField::ExecPath => event.exec.as_ref()?.path.as_deref(),
             TextField::Sha256 => event.exec.as_ref()?.sha256.as_deref(),
             TextField::Interpreter => event.exec.as_ref()?.interpreter.as_deref(),
@@ -252,6 +255,21 @@ pub(crate) const FIELDS: &[Field] = &[
     field("process.ancestors", Get::Parents, JUDGED, Once, "the parent's parent and so on, nearest first"),
     field("process.container", Get::Object(|e| e.process.container.is_some()), JUDGED, Once, "the container it is in"),
     field("process.container.id", Text(TextField::Container), JUDGED, Once, "the container's id"),
+    field(
+        "process.container.runtime",
+        Text(TextField::ContainerRuntime),
+        JUDGED,
+        Once,
+        "what runs it: docker, podman ...",
+    ),
+    field("process.container.pod", Text(TextField::Pod), JUDGED, Once, "Kubernetes: the pod's name, or its uid"),
+    field(
+        "process.container.namespace",
+        Text(TextField::PodNamespace),
+        JUDGED,
+        Once,
+        "Kubernetes: the pod's namespace",
+    ),
     field("exec", Get::Object(|e| e.exec.is_some()), EXEC, Object, "the execution"),
     field("exec.path", Text(TextField::ExecPath), EXEC, Object, "the executed file"),
     field("exec.sha256", Text(TextField::Sha256), EXEC, Object, "its content's SHA-256, 64 lower-case digits"),

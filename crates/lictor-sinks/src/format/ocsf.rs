@@ -273,8 +273,10 @@ fn process(process: &Process) -> Value {
         out.insert("user".into(), user.into());
     }
     out.extend(process.parent.as_ref().map(|parent| ("parent_process".to_owned(), ancestor(parent))));
-    if let Some(id) = process.container.as_ref().and_then(|container| container.id.as_ref()) {
-        out.insert("container".into(), json!({ "uid": id }));
+    if let Some((container, id)) = process.container.as_ref().and_then(|found| Some((found, found.id.as_ref()?))) {
+        let mut object = Map::from_iter([("uid".to_owned(), id.as_str().into())]);
+        object.extend(container.runtime.as_ref().map(|runtime| ("runtime".to_owned(), runtime.as_str().into())));
+        out.insert("container".into(), object.into());
     }
     if !out.contains_key("pid") {
         out.insert("uid".into(), "unknown".into());

@@ -151,7 +151,11 @@ fn of_event(event: &Event) -> Vec<KeyValue> {
     text("process.executable.path", process.exe.as_deref());
     text("process.command_line", process.cmdline.as_deref());
     text("process.working_directory", process.cwd.as_deref());
-    text("container.id", process.container.as_ref().and_then(|container| container.id.as_deref()));
+    let container = process.container.as_ref();
+    text("container.id", container.and_then(|container| container.id.as_deref()));
+    text("container.runtime.name", container.and_then(|container| container.runtime.as_deref()));
+    text("k8s.pod.name", container.and_then(|container| container.pod.as_deref()));
+    text("k8s.namespace.name", container.and_then(|container| container.namespace.as_deref()));
     text("file.path", event.file.as_ref().and_then(|file| file.path.as_deref()));
     text("network.peer.address", event.network.as_ref().and_then(|network| network.address.as_deref()));
     text("network.transport", event.network.as_ref().and_then(|network| network.protocol.as_deref()));
