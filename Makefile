@@ -54,7 +54,7 @@ test-guest: build ## the whole suite in a guest: make test-guest KERNEL=6.1 (or 
 test-too-old: build ## a kernel that is too old is refused with reasons
 	@$(CHECK) too-old
 
-test-kills: build ## the daemon is killed 200 times under load in a guest: LICTOR_KILLS=N for another number
+test-kills: build ## the daemon is killed 200 times under load in guests: LICTOR_KILLS=N for another number
 	@$(CHECK) kills
 
 test-host: build ## the suite on this host, as root, if its kernel can enforce

@@ -133,6 +133,8 @@ def kills(suite):
             require(report["ok"], f"{where}: the chain after the start: {report['problems'][:3]}")
             require(process.poll() is None, f"{where}: the session has ended with {process.returncode}")
             acknowledged += len(ids)
+            if (round_ + 1) % 10 == 0:
+                print(f"        {round_ + 1} kills: {acknowledged} acknowledged events found again, {report['entries']} entries in the chain", flush=True)
     finally:
         raise_flag(flag)
         process.wait(timeout=60)

@@ -232,7 +232,7 @@ class Suite:
     # The whole --------------------------------------------------------------------------------------------------
 
     def main(self):
-        cases = [c for c in CASES if self._selected(c.id)] if self.options.part != "sequences" else []
+        cases = [c for c in CASES if self._selected(c.id)] if self._wanted("cases") else []
         for case in cases:
             self._bare[case.id] = self._guarded(case, governed=False)
             if self.options.bare_only:
@@ -246,8 +246,8 @@ class Suite:
         self.ground.reset()
         self.daemon = Daemon(self.options.lictor, self.work, self.ground)
         self._run_batch([c for c in cases if not c.self_protection], protection=False)
-        for steps in sequence.ALL if self.options.part != "cases" else []:
-            if self._selected(steps.id):
+        for steps in sequence.ALL:
+            if self._selected(steps.id) and self._wanted("judging" if steps.id.startswith("seq-judge-") else "sequences"):
                 self._run_sequence(steps)
         self.daemon.stop()
         # Last, because a daemon that protects itself from root does not end when the suite asks it to.
@@ -295,6 +295,9 @@ class Suite:
         except Exception as problem:  # whatever a sequence did not foresee ends that one, and not the others
             verdict, detail = "failed", f"{type(problem).__name__}: {problem}; lictord: {self.daemon.log()}"
         self._add(steps.id, steps.title, "sequence", steps.evasions, verdict, f"{detail or ''} ({time.monotonic() - started:.1f} s)", {})
+
+    def _wanted(self, part):
+        return not self.options.part or part in self.options.part
 
     def _selected(self, name):
         return not self.options.only or any(name.startswith(wanted) for wanted in self.options.only)
@@ -357,7 +360,8 @@ def main():
     parser.add_argument("--lictor", type=pathlib.Path, metavar="DIR", help="where the programs lictor and lictord are")
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--only", action="append", metavar="ID", help="only cases whose id starts so; may be repeated")
-    parser.add_argument("--part", choices=("cases", "sequences"), help="only these: what is tried one by one, or what takes several steps")
+    parser.add_argument("--part", action="append", choices=("cases", "sequences", "judging"),
+                        help="only these: what is tried one by one, what takes several steps, those of the judge; may be repeated")  # fmt: skip
     parser.add_argument("--bare-only", action="store_true", help="try the attacks without Lictor")
     parser.add_argument("--everywhere", action="store_true", help="also what is otherwise tried on one kernel only")
     parser.add_argument("--verbose", action="store_true", help="say of every case what happened")
