@@ -287,12 +287,12 @@ def thread_exec(suite):
     try:
         pid, number = map(int, process.stdout.readline().split())
         said = process.stdout.readline()
-        require(said == "status 0\n", f"the process may not write what is its own below /proc: {said}{[e for e in events_in(events) if e['verdict']['action'] == 'deny']}")
+        require(said == "status 0\n", f"the process may not write what is its own below /proc: {said}{[e for e in events_in(events) if e.get('verdict', {}).get('action') == 'deny']}")
         require(read_as(number, KEY.format_map(suite.ground.names)), f"an ungoverned process with the number {number} was denied")
     finally:
         out, err = process.communicate("\n", timeout=30)
     require(process.returncode == 7, f"status {process.returncode}: {out}{err[-300:]}")
-    ends = [e["process_event"] for e in events_in(events) if e["process"]["pid"] == pid and e.get("process_event", {}).get("op") == "exit"]
+    ends = [e["process_event"] for e in events_in(events) if e.get("process", {}).get("pid") == pid and e.get("process_event", {}).get("op") == "exit"]
     require([end.get("code") for end in ends] == [7], f"its end is told as {ends}")
     return f"process {pid}, thread {number}"
 

@@ -92,13 +92,14 @@ def container(suite):
                 process.wait(timeout=30)
         # The one ends with the daemon that it asked; of what that one had, the last moment need not be in the store.
         before = events_in(events)
-        after = map(json.loads, lictor(suite, "events", "--json", "--session", before[0]["session"], "--limit", "1000").stdout.splitlines())
+        name = next(event["session"] for event in before if "session" in event)  # a loss has none
+        after = map(json.loads, lictor(suite, "events", "--json", "--session", name, "--limit", "1000").stdout.splitlines())
         told = {e["process"]["cmdline"]: e["process"].get("container") for e in [*before, *after] if e["kind"] == "exec"}
         for line in ("/bin/true", "/bin/ls /"):
             require(told.get(line) == wanted, f"{line}: {told}")
     shutil.rmtree(logs)
     result = governed(suite, "files", "run", "true", options=("--events", suite.work / "no-container.jsonl"))
-    outside = [e for e in events_in(suite.work / "no-container.jsonl") if "container" in e["process"]]
+    outside = [e for e in events_in(suite.work / "no-container.jsonl") if "container" in e.get("process", {})]
     require(result.returncode == 0 and not outside, f"in no container: {outside[:1]}")
     return "docker and Kubernetes, before and after a restart"
 

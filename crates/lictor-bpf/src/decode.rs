@@ -133,6 +133,49 @@ pub fn decode(bytes: &[u8]) -> Result<RawEvent, DecodeError> {
     })
 }
 
+/// What a measurement without a kernel says of an event; everything else is 0.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sample<'a> {
+    pub kind: u32,
+    pub op: u32,
+    pub time_ns: u64,
+    pub session: u64,
+    pub pid: u32,
+    pub ppid: u32,
+    pub start_ns: u64,
+    pub denied: bool,
+    pub path: &'a [u8],
+    /// Of an execution: the directory.
+    pub path2: &'a [u8],
+    /// Each ended by NUL.
+    pub args: &'a [u8],
+}
+
+/// The record that the kernel would write.
+#[doc(hidden)]
+pub fn encode(sample: &Sample<'_>) -> Vec<u8> {
+    let head = lictor_event {
+        kind: sample.kind as u16,
+        op: sample.op as u16,
+        time_ns: sample.time_ns,
+        session: sample.session,
+        pid: sample.pid,
+        tid: sample.pid,
+        ppid: sample.ppid,
+        start_ns: sample.start_ns,
+        action: u16::from(sample.denied),
+        enforced: 1,
+        path_off: size_of::<lictor_event>() as u32,
+        path_len: sample.path.len() as u32,
+        path2_len: sample.path2.len() as u32,
+        args_len: sample.args.len() as u32,
+        detail: sample.args.len() as u32,
+        ..Default::default()
+    };
+    [crate::mapping::bytes_of(&head), sample.path, sample.path2, sample.args].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

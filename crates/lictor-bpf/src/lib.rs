@@ -19,7 +19,7 @@ mod skel;
 mod task;
 mod verdict;
 
-pub use decode::{DecodeError, RawEvent, decode};
+pub use decode::{DecodeError, RawEvent, Sample, decode, encode};
 pub use error::Error;
 pub use identity::Identity;
 pub use legacy::{Found, Legacy};

@@ -214,6 +214,10 @@ impl Daemon {
                     continue;
                 }
                 let Some(event) = self.event_of(held) else { continue };
+                // It came meanwhile, was judged and let go: what is known was asked before.
+                if self.sensor.held_as(held.pid)?.as_ref() != Some(held) {
+                    continue;
+                }
                 let work = Work {
                     event,
                     key,

@@ -23,6 +23,8 @@ mod web;
 pub use audit::erase_stopped;
 pub use canary::{ARGUMENT as CANARY_ARGUMENT, child as canary};
 pub use daemon::{Start, run};
+#[doc(hidden)]
+pub use rings::Intake;
 
 /// Logs to stderr; `LICTOR_LOG` chooses what (as `RUST_LOG` does elsewhere).
 pub fn init_log(default: &str) {

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The ring thread: the kernel's records to the tree, to words, to the record or to the judges.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, SystemTime};
 
+use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 use lictor_api::control::Mode;
 use lictor_api::event::{Action, Event, Kind, Lost};
 use lictor_bpf::{DecodeError, Legacy, RawEvent, Rings, abi, abi::judged, decode, monotonic_ns, return_freed_memory};
-use lictor_engine::process::{ProcessFacts, ProcessKey};
-
+use lictor_engine::policy::{Compiled, Limits, SessionFacts, builtin, parse};
+use lictor_engine::process::{ProcessFacts, ProcessKey, ProcessTree};
 use lictor_store::audit::{self, Actor, Entry};
 
 use crate::canary;
 use crate::daemon::{BEAT, Changing, Daemon};
 use crate::judging::{Judging, Work};
-use crate::observe::{Context, observe};
+use crate::observe::{Answers, Context, observe};
 use crate::session::session_name;
 
 /// How often the rings are looked into: the kernel wakes us only when one fills up, or a session has ended.
@@ -345,6 +347,42 @@ fn in_order(records: &[Vec<u8>]) -> (Vec<RawEvent>, Vec<DecodeError>) {
     }
     raws.sort_by_key(|raw| raw.time_ns);
     (raws, errors)
+}
+
+/// The way of the kernel's records through decoder and process tree into events, for whoever measures it.
+#[doc(hidden)]
+pub struct Intake {
+    tree: ProcessTree,
+    compiled: Compiled,
+    answers: RefCell<Answers>,
+    clock: Clock,
+}
+
+impl Intake {
+    /// Of a session under the built-in profile.
+    pub fn new() -> anyhow::Result<Intake> {
+        let text = builtin("default").context("there is no built-in profile")?;
+        let file = parse("default", text.as_bytes()).map_err(|problems| anyhow!("{problems:?}"))?;
+        let facts = SessionFacts { home: b"/home/dev".to_vec(), user: b"dev".to_vec(), cwd: b"/srv/app".to_vec() };
+        let agent = file.agent("default").context("it has no agent `default`")?;
+        let compiled = agent.compile(&facts, &[], Limits::default()).map_err(|problems| anyhow!("{problems:?}"))?;
+        Ok(Intake { tree: ProcessTree::default(), compiled, answers: RefCell::default(), clock: Clock::now() })
+    }
+
+    /// The events of a round, in order.
+    pub fn take(&mut self, records: &[Vec<u8>]) -> Vec<Event> {
+        let context = Context {
+            session: session_name(1),
+            agent: "default",
+            container: None,
+            compiled: &self.compiled,
+            answers: &self.answers,
+        };
+        let (raws, _undecodable) = in_order(records);
+        raws.iter()
+            .filter_map(|raw| observe(raw, &mut self.tree, Some(&context), self.clock.time_of(raw.time_ns)))
+            .collect()
+    }
 }
 
 /// What a round of events leads to, done when nothing is locked any more.

@@ -140,7 +140,9 @@ int BPF_PROG(lictor_task_free, struct task_struct *task)
 	if (BPF_CORE_READ(task, flags) & PF_EXITING) {
 		u32 tid = BPF_CORE_READ(task, pid);
 		struct lictor_label *left = bpf_map_lookup_elem(&governed_threads, &tid);
-		if (left && left->session == label->session)
+		/* Another number than it had: a thread of its process executed, and took that over. */
+		bool own = !thread || !thread->number || thread->number == tid;
+		if (own && left && left->session == label->session)
 			bpf_map_delete_elem(&governed_threads, &tid);
 		if (label->flags & LICTOR_HELD)
 			bpf_map_delete_elem(&held, &tid);
@@ -191,12 +193,14 @@ int BPF_PROG(lictor_exit, struct task_struct *task)
 	/* The process, when it was the last of its threads: the first may end before, and another be its end or execute. */
 	if (!task->signal->live.counter)
 		process_event(LICTOR_PROC_EXIT, task->exit_code, tid);
-	bpf_map_delete_elem(&governed_threads, &tid);
 	if (flags & LICTOR_HELD)
 		bpf_map_delete_elem(&held, &tid);
 	/* A session's first has none. Without one it is left to lictor_task_free. */
 	struct lictor_thread *thread = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (thread) {
+		/* As it was before an execution in which it was killed. */
+		u32 number = thread->number ? thread->number : tid;
+		bpf_map_delete_elem(&governed_threads, &number);
 		thread->uncounted = 1;
 		leave_session(label);
 	}
