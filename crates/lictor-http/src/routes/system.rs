@@ -53,8 +53,8 @@ pub(super) async fn healthz() -> &'static str {
 
 /// Whether the daemon enforces, or at least does what its sessions ask for
 #[utoipa::path(get, path = "/readyz", tag = "system", security(()),
-    responses((status = 200, body = String, content_type = "text/plain"),
-              (status = 503, body = String, content_type = "text/plain", description = "It does not"), Refusal))]
+    responses(Refusal, (status = 200, body = String, content_type = "text/plain"),
+              (status = 503, body = String, content_type = "text/plain", description = "It does not")))]
 pub(super) async fn readyz(State(app): State<App>) -> Result<Response, ApiError> {
     let ready = app.ask(|backend| Ok(backend.readiness())).await?;
     Ok(match ready {
