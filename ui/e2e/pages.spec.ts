@@ -2,6 +2,7 @@
 // Every page, wide and narrow, light and dark: it comes up, fits, says nothing to other hosts, and is accessible.
 import { readdirSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
+import type { Page } from "@playwright/test";
 import { expect, expectAccessible, settled, test } from "./fixtures";
 
 test.describe.configure({ mode: "parallel" });
@@ -29,38 +30,49 @@ for (const [size, viewport] of Object.entries({
   wide: { width: 1280, height: 860 },
   narrow: { width: 390, height: 844 },
 })) {
-  for (const colorScheme of ["light", "dark"] as const) {
-    test.describe(`${size}, ${colorScheme}`, () => {
-      test.use({ viewport, colorScheme });
-      for (const [name, path] of Object.entries(PAGES)) {
-        test(name, async ({ entered: page }) => {
-          await page.goto(path);
-          await settled(page);
-          const sizes = await page.evaluate(() => {
-            const main = document.querySelector("main");
-            return [
-              document.documentElement.scrollWidth - innerWidth,
-              (main?.scrollWidth ?? 0) - (main?.clientWidth ?? 0),
-            ];
-          });
-          expect(sizes, "nothing sticks out at the side").toEqual([0, 0]);
-          await expectAccessible(page);
+  test.describe(size, () => {
+    test.use({ viewport });
+    for (const [name, path] of Object.entries(PAGES)) {
+      test(name, async ({ entered: page }) => {
+        await page.goto(path);
+        await settled(page);
+        const sizes = await page.evaluate(() => {
+          const main = document.querySelector("main");
+          return [
+            document.documentElement.scrollWidth - innerWidth,
+            (main?.scrollWidth ?? 0) - (main?.clientWidth ?? 0),
+          ];
         });
-      }
-      test("a session of another day", async ({ entered: page }) => {
-        await page.clock.setFixedTime(Date.now() + 2 * 86_400_000);
-        await page.goto(PAGES["a session"]);
-        await settled(page);
-        const beyond = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        expect(beyond, "nothing sticks out at the side").toBe(0);
-        await expect(page.locator(".times")).not.toContainText("-");
+        expect(sizes, "nothing sticks out at the side").toEqual([0, 0]);
+        await expectAccessibleInBothColours(page);
       });
-      test("log in", async ({ page, trouble }) => {
-        void trouble;
-        await page.goto("/login");
-        await settled(page);
-        await expectAccessible(page);
-      });
+    }
+    test("a session of another day", async ({ entered: page }) => {
+      await page.clock.setFixedTime(Date.now() + 2 * 86_400_000);
+      await page.goto(PAGES["a session"]);
+      await settled(page);
+      const beyond = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      expect(beyond, "nothing sticks out at the side").toBe(0);
+      await expect(page.locator(".times")).not.toContainText("-");
+    });
+    test("log in", async ({ page, trouble }) => {
+      void trouble;
+      await page.goto("/login");
+      await settled(page);
+      await expectAccessibleInBothColours(page);
+    });
+  });
+}
+
+/** The page that is shown, in light and then in dark colours: they are all that differs. */
+async function expectAccessibleInBothColours(page: Page): Promise<void> {
+  for (const colorScheme of ["light", "dark"] as const) {
+    await test.step(colorScheme, async () => {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      expect(
+        await page.evaluate((scheme) => matchMedia(`(prefers-color-scheme: ${scheme})`).matches, colorScheme),
+      ).toBe(true);
+      await expectAccessible(page);
     });
   }
 }

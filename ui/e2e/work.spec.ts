@@ -49,6 +49,16 @@ test("an event is investigated from the list with the keyboard alone", async ({ 
   await expect(page).not.toHaveURL(first);
   await page.keyboard.press("]");
   await expect(page).toHaveURL(first);
+  // Keys that come before the event does are kept.
+  await settled(page);
+  await page.route(/\/investigate$/, async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    await route.continue();
+  });
+  await page.keyboard.press("[");
+  await expect(page).not.toHaveURL(first);
+  for (const key of ["]", "[", "]"]) await page.keyboard.press(key);
+  await expect(page).toHaveURL(first);
 });
 
 test("a denial by the policy says what would change it", async ({ entered: page }) => {

@@ -163,6 +163,7 @@ pub struct NewSilence {
     #[serde(rename = "match")]
     pub matches: SilenceMatch,
     /// RFC 3339; must lie in the future.
+    #[schema(format = DateTime)]
     pub until: String,
     #[serde(default)]
     pub reason: String,

@@ -28,16 +28,34 @@ pub struct EventQuery {
     /// Only what was refused, or would have been.
     pub denied: bool,
     /// Every word of it stands somewhere in the event; capital letters are the same as small ones.
+    #[schema(min_length = 1)]
+    #[param(min_length = 1)]
     pub text: Option<String>,
     /// RFC 3339; what is older is left out.
     #[schema(value_type = Option<String>, format = DateTime)]
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<When>, inline)]
     pub since: Option<Timestamp>,
     /// RFC 3339; what is newer is left out.
     #[schema(value_type = Option<String>, format = DateTime)]
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<When>, inline)]
     pub until: Option<Timestamp>,
 }
+
+/// How a time is written in a request's address: RFC 3339, or as an age such as `90s`, `1h30m`, `2d`.
+#[derive(Debug)]
+pub struct When;
+
+impl utoipa::PartialSchema for When {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::schema::{AnyOf, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))).build();
+        let age = text().pattern(Some("^[1-9][0-9]{0,3}[smhd]$|^[1-9][0-9]?h[0-5]?[0-9]m$")).build();
+        Schema::AnyOf(AnyOf { items: vec![time.into(), age.into()], ..AnyOf::default() }).into()
+    }
+}
+
+impl utoipa::ToSchema for When {}
 
 words! {
     /// Newest or oldest first.

@@ -319,11 +319,20 @@ pub struct DryRun {
     pub text: String,
     /// A time (RFC 3339) or an age (`10m`); what is older is not tried.
     #[serde(default)]
+    #[schema(value_type = Option<crate::query::When>, inline)]
     pub since: Option<String>,
     /// How many matches are told at the most; 200 when it is not said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
+}
+
+/// A whole number, also written as `20.0`: for JSON Schema that is an integer, and some clients have no other numbers.
+fn whole<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(from)? else { return Ok(None) };
+    let float = number.as_f64().filter(|it| it.fract() == 0.0 && (0.0..1e15).contains(it));
+    let whole = number.as_u64().or(float.map(|it| it as u64)).and_then(|it| usize::try_from(it).ok());
+    whole.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is no whole number")))
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -387,6 +396,7 @@ pub struct VerdictChange {
     pub action: VerdictAction,
     /// Such as `1h`; without it the verdict holds until it is removed.
     #[serde(default)]
+    #[schema(pattern = "^[1-9][0-9]{0,3}[smhd]$|^[1-9][0-9]?h[0-5]?[0-9]m$")]
     pub ttl: Option<String>,
 }
 

@@ -3,16 +3,17 @@
 //!
 //! `cargo run -p lictor-http --example serve -- --events FILE.jsonl --listen 127.0.0.1:7480`
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use jiff::Timestamp;
-use lictor_api::control::{Hooks, State, Status, Verdicts};
+use lictor_api::control::{Hooks, RememberedInfo, State, Status, Verdicts};
 use lictor_api::event::Event;
 use lictor_api::log::EventLog;
 use lictor_api::settings::Settings;
@@ -21,6 +22,7 @@ use lictor_http::{Fault, Live, Measure, Options, Tcp, UnixSocket};
 use lictor_judge::counters::RuleCounts;
 use lictor_sinks::Dispatcher;
 use lictor_sinks::format::Host as Named;
+use lictor_store::audit::{Audit, Entry, Kind};
 use lictord::desk::{Desk, Host, Recording};
 
 #[derive(Parser)]
@@ -53,16 +55,29 @@ struct Args {
     rate: u32,
 }
 
-/// What is true without a kernel: nothing enforces, nothing is remembered, all that there is is the recording.
+/// What is true without a kernel: nothing enforces, all that there is is the recording. What is changed here goes into a chain
+/// of its own, and verdicts that are set are remembered by nobody else.
 struct Recorded {
     settings: Settings,
     epoch: AtomicU64,
     files: Vec<PathBuf>,
     events: usize,
     started: Timestamp,
+    audit: Arc<Audit>,
+    verdicts: Mutex<BTreeMap<String, (bool, Option<Timestamp>)>>,
 }
 
-const NO_KERNEL: &str = "this server shows a recording: no kernel, no verdicts";
+const NO_KERNEL: &str = "this server shows a recording: no kernel enforces anything";
+
+impl Recorded {
+    /// Those that have not ended.
+    fn remembered(&self) -> MutexGuard<'_, BTreeMap<String, (bool, Option<Timestamp>)>> {
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Timestamp::now();
+        verdicts.retain(|_, (_, until)| until.is_none_or(|until| until > now));
+        verdicts
+    }
+}
 
 impl Host for Recorded {
     fn status(&self) -> Result<Status, Fault> {
@@ -119,6 +134,8 @@ impl Host for Recorded {
 
     fn noted(&self, actor: &Actor, what: &str) {
         tracing::info!("{} ({}): {what}", actor.name, actor.role);
+        let kind = if matches!(what, "login" | "logout") { Kind::Login } else { Kind::Change };
+        self.audit.append(Entry::new(kind).with("role", actor.role.as_str()).with("what", what));
     }
 
     fn live_sessions(&self) -> Result<Option<Vec<SessionRow>>, Fault> {
@@ -140,19 +157,39 @@ impl Host for Recorded {
     }
 
     fn verdicts(&self) -> Result<Verdicts, Fault> {
-        Ok(Verdicts::default())
+        let row = |(key, (allow, until)): (&String, &(bool, Option<Timestamp>))| RememberedInfo {
+            key: key.clone(),
+            allow: *allow,
+            expires_in_ms: until
+                .map(|until| u64::try_from(until.duration_since(Timestamp::now()).as_millis()).unwrap_or(0)),
+            verdict: None,
+        };
+        Ok(Verdicts { remembered: self.remembered().iter().map(row).collect(), held: Vec::new() })
     }
 
-    fn set_verdict(&self, _: &Actor, _: &str, _: VerdictAction, _: Option<Duration>) -> Result<Done, Fault> {
-        Err(Fault::Unsupported(NO_KERNEL.into()))
+    fn set_verdict(
+        &self,
+        actor: &Actor,
+        key: &str,
+        action: VerdictAction,
+        ttl: Option<Duration>,
+    ) -> Result<Done, Fault> {
+        self.noted(actor, &format!("verdict {action} for {}", key.escape_debug()));
+        let until = ttl.map(|ttl| Timestamp::now().checked_add(ttl)).transpose();
+        let until = until.map_err(|error| Fault::Invalid(error.to_string()))?;
+        self.remembered().insert(key.to_owned(), (action == VerdictAction::Allow, until));
+        Ok(Done { done: 0 })
     }
 
-    fn remove_verdict(&self, _: &Actor, _: &str) -> Result<Done, Fault> {
-        Err(Fault::Unsupported(NO_KERNEL.into()))
+    fn remove_verdict(&self, actor: &Actor, key: &str) -> Result<Done, Fault> {
+        self.noted(actor, &format!("verdict for {} removed", key.escape_debug()));
+        let none = || Fault::NotFound(format!("no verdict `{}` is remembered", key.escape_debug()));
+        self.remembered().remove(key).map(|_| Done { done: 1 }).ok_or_else(none)
     }
 
-    fn clear_verdicts(&self, _: &Actor) -> Result<Done, Fault> {
-        Err(Fault::Unsupported(NO_KERNEL.into()))
+    fn clear_verdicts(&self, actor: &Actor) -> Result<Done, Fault> {
+        self.noted(actor, "all verdicts removed");
+        Ok(Done { done: std::mem::take(&mut *self.remembered()).len() as u64 })
     }
 }
 
@@ -194,7 +231,12 @@ fn main() -> Result<()> {
         state: args.state.clone(),
         ..Settings::default()
     };
+    let chain = args.state.join("audit");
+    let audit = Arc::new(Audit::open(&chain, lictor_store::audit::Options::default())?);
+    audit.append(Entry::new(Kind::Start).with("events", events.len()));
     let host = Recorded {
+        audit: Arc::clone(&audit),
+        verdicts: Mutex::default(),
         epoch: AtomicU64::new(1),
         files: args.events.clone(),
         events: events.len(),
@@ -204,10 +246,14 @@ fn main() -> Result<()> {
     let name = Named { name: "recording".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let dispatcher = Arc::new(Dispatcher::start(&settings.sinks, &settings.state, name)?);
     for event in &events {
-        dispatcher.offer(&Arc::new(event.clone()));
+        let event = Arc::new(event.clone());
+        dispatcher.offer(&event);
+        if let Some(entry) = Entry::of_event(&event) {
+            audit.append(entry);
+        }
     }
     let desk = Desk::new(Arc::clone(&recording) as _, Arc::new(host), settings.policy, settings.rules)
-        .keeping(Some(dispatcher), None);
+        .keeping(Some(dispatcher), Some(chain));
     let token = args.state.join("http.token");
     let mut options = Options {
         unix: Some(UnixSocket { path: args.state.join("http.sock"), group: "lictor".into() }),

@@ -20,10 +20,10 @@ pub enum Fault {
     /// 404.
     #[error("{0}")]
     NotFound(String),
-    /// 400: what was asked makes no sense.
+    /// 422: what was asked makes no sense.
     #[error("{0}")]
     Invalid(String),
-    /// 400: a text that was sent has these problems.
+    /// 422: a text that was sent has these problems.
     #[error("the text has {} problems", .0.problems.len())]
     Problems(Problems),
     /// 412: it was changed by somebody else since it was read.

@@ -46,6 +46,11 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "invalid", message)
     }
 
+    /// What has the shape that is described, and means nothing here.
+    pub(crate) fn senseless(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message)
+    }
+
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.body.error.hint = Some(hint.into());
         self
@@ -62,9 +67,9 @@ impl From<Fault> for ApiError {
         let message = fault.to_string();
         match fault {
             Fault::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", message),
-            Fault::Invalid(_) => Self::invalid(message),
+            Fault::Invalid(_) => Self::senseless(message),
             Fault::Problems(found) => {
-                let mut error = Self::new(StatusCode::BAD_REQUEST, "problems", message)
+                let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "problems", message)
                     .hint("nothing was changed; mend the lines that are named");
                 error.body.error.problems = found.problems;
                 error

@@ -44,14 +44,14 @@ impl Params {
     }
 
     pub(crate) fn word<T: FromStr<Err = String>>(&mut self, name: &str) -> Result<Option<T>, ApiError> {
-        let word = self.one(name)?.filter(|word| !word.is_empty());
+        let word = self.one(name)?;
         word.map(|word| word.parse().map_err(|error| ApiError::invalid(format!("`{name}`: {error}")))).transpose()
     }
 
     /// Said several times, or once with commas.
     pub(crate) fn words<T: FromStr<Err = String>>(&mut self, name: &str) -> Result<Vec<T>, ApiError> {
         let values = self.take(name);
-        let words = values.iter().flat_map(|value| value.split(',')).filter(|word| !word.is_empty());
+        let words = values.iter().flat_map(|value| value.split(','));
         words.map(|word| word.parse().map_err(|error| ApiError::invalid(format!("`{name}`: {error}")))).collect()
     }
 
@@ -64,7 +64,11 @@ impl Params {
                 .filter(|limit| (1..=MAX_LIMIT).contains(limit))
                 .ok_or_else(|| ApiError::invalid(format!("`limit` is a number from 1 to {MAX_LIMIT}")))?,
         };
-        Ok(Window { limit, cursor: self.one("cursor")? })
+        let cursor = self.one("cursor")?;
+        if cursor.as_ref().is_some_and(|cursor| cursor.is_empty() || !cursor.bytes().all(|it| it.is_ascii_digit())) {
+            return Err(ApiError::invalid("`cursor` is none that this list gave"));
+        }
+        Ok(Window { limit, cursor })
     }
 
     /// A time or an age.
@@ -75,7 +79,7 @@ impl Params {
     pub(crate) fn flag(&mut self, name: &str) -> Result<bool, ApiError> {
         match self.one(name)?.as_deref() {
             None | Some("false") => Ok(false),
-            Some("true" | "") => Ok(true),
+            Some("true") => Ok(true),
             Some(_) => Err(ApiError::invalid(format!("`{name}` is `true` or `false`"))),
         }
     }
@@ -83,7 +87,7 @@ impl Params {
     pub(crate) fn event_query(&mut self) -> Result<EventQuery, ApiError> {
         let text = self.one("text")?;
         if let Some(text) = &text {
-            lictor_api::search::pieces(text).map_err(|error| ApiError::invalid(format!("`text`: {error}")))?;
+            lictor_api::search::pieces(text).map_err(|error| ApiError::senseless(format!("`text`: {error}")))?;
         }
         Ok(EventQuery {
             session: self.take("session"),

@@ -142,7 +142,7 @@ export interface components {
             /** @description How many matches are told at the most; 200 when it is not said. */
             limit?: number | null;
             /** @description A time (RFC 3339) or an age (`10m`); what is older is not tried. */
-            since?: string | null;
+            since?: (string) | null;
             /** @description A file of rules, which are tried whatever their state. */
             text: string;
         };
@@ -404,7 +404,10 @@ export interface components {
         NewSilence: {
             match: components["schemas"]["SilenceMatch"];
             reason?: string;
-            /** @description RFC 3339; must lie in the future. */
+            /**
+             * Format: date-time
+             * @description RFC 3339; must lie in the future.
+             */
             until: string;
         };
         /** @description Programs that an earlier build of the daemon loaded, and that go on governing the sessions it started. */

@@ -17,7 +17,7 @@ use crate::params::{Body, Name, Params};
 /// Alerts, those seen last first
 #[utoipa::path(get, path = "/api/v1/alerts", tag = "alerts",
     params(("state" = Option<Vec<AlertState>>, Query), ("severity" = Option<Severity>, Query, description = "At least so severe"), ("session" = Option<String>, Query),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query)),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$")),
     responses((status = 200, body = Page<Alert>), Refusal))]
 pub(super) async fn list(State(app): State<App>, _: Viewer, mut params: Params) -> Result<Json<Page<Alert>>, ApiError> {
     let window = params.window()?;
@@ -45,7 +45,7 @@ pub(super) async fn change(
 
 /// Silences that have not ended
 #[utoipa::path(get, path = "/api/v1/silences", tag = "alerts",
-    params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query)),
+    params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$")),
     responses((status = 200, body = Page<Silence>), Refusal))]
 pub(super) async fn silences(
     State(app): State<App>,

@@ -3,6 +3,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use lictor_api::query::When;
 use lictor_api::view::{AuditQuery, AuditReport, Page};
 
 use super::{App, Refusal};
@@ -12,8 +13,8 @@ use crate::params::Params;
 
 /// Entries of the audit chain, newest first
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit",
-    params(("kind" = Option<Vec<String>>, Query), ("since" = Option<String>, Query), ("until" = Option<String>, Query),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query)),
+    params(("kind" = Option<Vec<String>>, Query), ("since" = inline(Option<When>), Query), ("until" = inline(Option<When>), Query),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$")),
     responses((status = 200, body = Page<serde_json::Value>), Refusal))]
 pub(super) async fn list(
     State(app): State<App>,

@@ -15,7 +15,7 @@ use crate::params::{Name, Params};
 /// Events that fulfil every filter; `since` and `until` are times (RFC 3339) or ages such as `10m`
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
     params(EventQuery, ("order" = inline(Option<Order>), Query),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query)),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$")),
     responses((status = 200, body = Page<Event>), Refusal))]
 pub(super) async fn list(State(app): State<App>, _: Viewer, mut params: Params) -> Result<Json<Page<Event>>, ApiError> {
     let (window, order, query) = (params.window()?, params.order()?, params.event_query()?);

@@ -90,7 +90,7 @@ impl Inner {
 #[derive(utoipa::IntoResponses)]
 #[expect(dead_code, reason = "it describes")]
 pub(crate) enum Refusal {
-    /// What was asked makes no sense, or a text has problems
+    /// The request is not as it is described here
     #[response(status = 400)]
     Invalid(ErrorBody),
     /// Nobody, or somebody with a wrong or expired token
@@ -117,12 +117,18 @@ pub(crate) enum Refusal {
     /// The body is not JSON
     #[response(status = 415)]
     NotJson(ErrorBody),
+    /// It is as it is described, and makes no sense: a time in the past, a cursor of nothing, a policy or rules with problems
+    #[response(status = 422)]
+    Senseless(ErrorBody),
     /// A change without `If-Match`
     #[response(status = 428)]
     NoIfMatch(ErrorBody),
     /// Too many requests
     #[response(status = 429)]
     TooMany(ErrorBody),
+    /// The header is too large
+    #[response(status = 431)]
+    HeaderTooLarge,
     /// It failed
     #[response(status = 500)]
     Failed(ErrorBody),

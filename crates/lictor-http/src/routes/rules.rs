@@ -13,7 +13,7 @@ use crate::params::{Body, Name, Params, if_match, time};
 
 /// Rules with their states and hits
 #[utoipa::path(get, path = "/api/v1/rules", tag = "rules",
-    params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query)),
+    params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$")),
     responses((status = 200, body = Page<RuleRow>), Refusal))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -52,7 +52,7 @@ pub(super) async fn set_state(
 
 /// The files of rules
 #[utoipa::path(get, path = "/api/v1/rules-files", tag = "rules",
-    params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query)),
+    params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$")),
     responses((status = 200, body = Page<TextFile>), Refusal))]
 pub(super) async fn files(
     State(app): State<App>,
@@ -65,7 +65,7 @@ pub(super) async fn files(
 }
 
 /// One file of rules
-#[utoipa::path(get, path = "/api/v1/rules-files/{name}", tag = "rules", params(("name" = String, Path)),
+#[utoipa::path(get, path = "/api/v1/rules-files/{name}", tag = "rules", params(("name" = String, Path, pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,100}[.]yaml$")),
     responses((status = 200, body = TextFile), Refusal))]
 pub(super) async fn file(
     State(app): State<App>,
@@ -79,7 +79,7 @@ pub(super) async fn file(
 
 /// Replace a file of rules, or write a new one, when all rules are good with it
 #[utoipa::path(put, path = "/api/v1/rules-files/{name}", tag = "rules",
-    params(("name" = String, Path), ("If-Match" = String, Header, description = "the `etag` that was read; `*` for a new file")),
+    params(("name" = String, Path, pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,100}[.]yaml$"), ("If-Match" = String, Header, description = "the `etag` that was read; `*` for a new file")),
     request_body = Text, responses((status = 200, body = TextFile), Refusal))]
 pub(super) async fn put_file(
     State(app): State<App>,

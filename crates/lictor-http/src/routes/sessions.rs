@@ -4,6 +4,7 @@
 use axum::Json;
 use axum::extract::State;
 use jiff::{SignedDuration, Timestamp};
+use lictor_api::query::When;
 use lictor_api::view::{Overview, Page, SessionDetail, SessionRow};
 
 use super::{App, Refusal};
@@ -13,7 +14,7 @@ use crate::params::{Name, Params};
 
 /// Verdicts over time, what was denied most, losses
 #[utoipa::path(get, path = "/api/v1/overview", tag = "sessions",
-    params(("since" = Option<String>, Query, description = "a time (RFC 3339) or an age such as `1h`, which is the default")),
+    params(("since" = inline(Option<When>), Query, description = "An hour ago when it is not said")),
     responses((status = 200, body = Overview), Refusal))]
 pub(super) async fn overview(
     State(app): State<App>,
@@ -28,7 +29,7 @@ pub(super) async fn overview(
 
 /// Sessions, live and past, newest first
 #[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions",
-    params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query)),
+    params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$")),
     responses((status = 200, body = Page<SessionRow>), Refusal))]
 pub(super) async fn list(
     State(app): State<App>,

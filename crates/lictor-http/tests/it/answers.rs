@@ -46,10 +46,14 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
     check("/api/v1/events?limit=1&limit=2", "more than once");
     check("/api/v1/events?sesion=s-1", "no parameter `sesion`");
     check("/api/v1/events?cursor=x", "cursor");
+    check("/api/v1/events?cursor=", "cursor");
+    check("/api/v1/events?kind=", "none of exec");
+    check("/api/v1/events?denied=", "denied");
     check("/api/v1/events?since=yesterday", "an age such as");
     check("/api/v1/events?order=up", "desc, asc");
     check("/api/v1/events?denied=maybe", "denied");
     check("/api/v1/events/%ff", "UTF-8");
+    assert_eq!(server.get("/api/v1/events?text=!").status(), 422, "no word to search for");
     for (path, code) in [("/api/v1/events/99", 404), ("/api/v1/sessions/s-9", 404), ("/api/v1/nothing", 404)] {
         assert_eq!(server.get(path).status(), code, "{path}");
     }
@@ -123,11 +127,11 @@ fn rules_are_shown_tried_and_changed_only_when_they_are_good() {
         server.send("PUT", &format!("/api/v1/rules-files/{name}"), &json!({ "text": text }), &[("if-match", etag)])
     };
     assert_eq!(put(RULE, "wrong", "base.yaml").0, 412);
-    assert_eq!(put("version: 1\nrules: [{}]\n", etag, "base.yaml").0, 400);
-    assert_eq!(put(RULE, "*", "second.yaml").0, 400, "two rules of one id");
+    assert_eq!(put("version: 1\nrules: [{}]\n", etag, "base.yaml").0, 422);
+    assert_eq!(put(RULE, "*", "second.yaml").0, 422, "two rules of one id");
     assert_eq!(put(RULE, etag, "../base.yaml").0, 404, "a path is no name");
-    assert_eq!(put(RULE, etag, "%2e%2e%2fbase.yaml").0, 400, "a path is no name");
-    assert_eq!(put(RULE, etag, ".hidden.yaml").0, 400);
+    assert_eq!(put(RULE, etag, "%2e%2e%2fbase.yaml").0, 422, "a path is no name");
+    assert_eq!(put(RULE, etag, ".hidden.yaml").0, 422);
     let (code, put_file) = put(RULE, etag, "base.yaml");
     assert_eq!((code, put_file["text"].as_str()), (200, Some(RULE)));
     assert_eq!(put(RULE, etag, "base.yaml").0, 412, "it is another file now");
@@ -158,7 +162,7 @@ fn a_policy_is_checked_compared_and_put_into_force_or_put_back() {
     let put =
         |text: &str, etag: &str| server.send("PUT", "/api/v1/policy", &json!({ "text": text }), &[("if-match", etag)]);
     assert_eq!(server.send("PUT", "/api/v1/policy", &json!({ "text": policy }), &[]).0, 428);
-    assert_eq!(put("version: 2", now["etag"].as_str().unwrap()).0, 400);
+    assert_eq!(put("version: 2", now["etag"].as_str().unwrap()).0, 422);
     assert!(!path.exists());
     let (code, put_policy) = put(policy, now["etag"].as_str().unwrap());
     assert_eq!((code, &put_policy["agents"]), (200, &json!(["coder"])));
