@@ -54,12 +54,13 @@ class Attack:
     def attempt(self, run):
         """Sets the scene, runs the attack, cleans up; returns what it left and said in between."""
         self.ungoverned(self.entry["setup"] or ":")
-        with service(), tempfile.NamedTemporaryFile(dir="/run") as mark:
+        concerned = service() if SERVICE in self.entry["cmd"] else contextlib.nullcontext()
+        with concerned, tempfile.NamedTemporaryFile(dir="/run") as mark:
             time.sleep(0.02)  # the clock of files ticks slowly
             pathlib.Path(mark.name).touch()
             time.sleep(0.02)
             status, lines = run(self.entry["cmd"])
-            changed = traces(mark.name)
+            changed = traces(mark.name, SERVICE in self.entry["cmd"])
         self.ungoverned(self.entry["cleanup"] or ":")
         return {"status": status, "lines": lines, "changed": changed}
 
@@ -69,11 +70,12 @@ class Attack:
         return self.attempt(lambda text: self._call([*run, text]))
 
 
-def traces(mark):
-    """What changed in the places of traces since the mark was made; a name that went shows in its folder. And whether the service ended."""
+def traces(mark, service_ran):
+    """What changed in the places of traces since the mark was made; a name that went shows in its folder. And whether the service
+    ended, if it ran."""
     found = subprocess.run(["find", *TRACES, "-name", "lictor-suite-*", "-prune", "-o", "-cnewer", mark, "-print"], capture_output=True, text=True,
                            errors="replace", check=False).stdout.splitlines()  # fmt: skip
-    if subprocess.run(["pgrep", "-x", SERVICE], stdout=subprocess.DEVNULL, check=False).returncode:
+    if service_ran and subprocess.run(["pgrep", "-x", SERVICE], stdout=subprocess.DEVNULL, check=False).returncode:
         found.append(f"{SERVICE} has ended")
     return found
 

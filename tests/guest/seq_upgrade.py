@@ -73,7 +73,8 @@ def works_bare(suite):
 
 @contextlib.contextmanager
 def upgraded(suite, other, hard):
-    """Starts sessions under one build, replaces the daemon by the other build, and yields both sessions and the moments."""
+    """Starts sessions under one build, replaces the daemon by the other build, and yields both sessions and the moments. The other
+    build stays in charge: each that loads its programs takes its time in an emulated guest."""
     names, original = suite.ground.names, suite.daemon.program
     log, stop = f"{names['tmp']}/upgrade.log", stop_flag(suite, "upgrade")
     suite.daemon.ensure()
@@ -94,17 +95,19 @@ def upgraded(suite, other, hard):
             suite.daemon.program = other
             suite.daemon.start()
             yield {"load": load, "held": held, "log": log, "stop": stop, "gone": gone, "back": now(), "before": before}
-    finally:
+    except BaseException:
         held.close()
+        suite.daemon.kill()
         suite.daemon.program = original
-        suite.daemon.stop()
         suite.daemon.start()
+        raise
+    held.close()
 
 
 def under_upgrade(suite, hard):
     names = suite.ground.names
     works_bare(suite)
-    other = suite.daemon.other_build(suite.work / "lictord")
+    other = suite.daemon.other_build(suite.work / f"lictord-{'killed' if hard else 'stopped'}")
     with upgraded(suite, other, hard) as state:
         log, before = state["log"], state["before"]
         after = [b for b in builds() if b != before]

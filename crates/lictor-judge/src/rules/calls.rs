@@ -7,6 +7,7 @@ use lictor_engine::policy::{PathPattern, hint};
 use regex::RegexBuilder;
 use std::net::IpAddr;
 
+use super::ascii::ascii;
 use super::check::{Checker, Type, Typed};
 use super::code::{Any, Bool, Int, List, Search, Text};
 use super::functions::{FUNCTIONS, Function, Make, Parameter};
@@ -121,7 +122,7 @@ fn make(checker: &mut Checker<'_>, make: Make, operands: Vec<Typed>, place: usiz
         (Make::EndsWith, Any::Text(within), Some(Any::Text(part)), None) => Typed::bool(Bool::EndsWith(within, part)),
         (Make::Matches, Any::Text(within), Some(pattern), None) => {
             let pattern = literal(checker, pattern, "a regular expression", place)?;
-            let regex = RegexBuilder::new(&pattern).size_limit(MAX_REGEX).dfa_size_limit(MAX_STATES).build();
+            let regex = RegexBuilder::new(&ascii(&pattern)).size_limit(MAX_REGEX).dfa_size_limit(MAX_STATES).build();
             match regex {
                 Ok(regex) => Typed::bool(Bool::Search(within, Box::new(Search::regex(regex)))),
                 Err(error) => return checker.fail(place, regex_message(&error)),

@@ -2,7 +2,7 @@
 //! A checked condition: every node has its type, every field is found, every pattern compiled. What cannot be
 //! evaluated cannot be written down in it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
 use lictor_engine::policy::PathPattern;
@@ -78,6 +78,15 @@ impl Search {
 
     pub(crate) fn is_regex(&self) -> bool {
         matches!(self.what, What::Regex(_))
+    }
+
+    /// Takes the expression that others look for too, if there is one. What running it has left in memory is not taken along:
+    /// each clone begins with nothing.
+    pub(crate) fn share(&mut self, expressions: &mut HashMap<String, Regex>) {
+        if let What::Regex(regex) = &mut self.what {
+            let shared = expressions.entry(regex.as_str().to_owned()).or_insert_with(|| regex.clone());
+            *regex = shared.clone();
+        }
     }
 
     /// The expression, or the literal.

@@ -11,6 +11,7 @@ use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use regex::Regex;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::code::{Bool, List, Search, Text};
@@ -62,7 +63,7 @@ impl Index {
                 .match_kind(MatchKind::Standard)
                 .ascii_case_insensitive(true)
                 // One step a byte; the other forms are smaller and slower.
-                .kind(Some(AhoCorasickKind::DFA))
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
                 .build(&found.literals)
                 .or_else(|_| AhoCorasick::builder().ascii_case_insensitive(true).build(&found.literals));
             // Without an automaton all searches run, as they would alone.
@@ -119,6 +120,8 @@ impl Found<'_> {
 
 #[derive(Default)]
 struct Collector {
+    /// The rules' tests were run with these: a set in force starts without what that left in memory.
+    expressions: HashMap<String, Regex>,
     /// By field, whether it is in lower case, the kind of search, and what is searched.
     numbers: HashMap<(TextField, bool, bool, String), u32>,
     fields: HashMap<TextField, FieldSearches>,
@@ -134,6 +137,7 @@ struct FieldSearches {
 
 impl Collector {
     fn search(&mut self, text: &Text, search: &mut Search) {
+        search.share(&mut self.expressions);
         let (field, lower) = match text {
             Text::Field(field) => (*field, false),
             Text::LowerField(field) => (*field, true),

@@ -6,6 +6,7 @@
 //! `judge` (hits to an outcome); `filter` asks one condition about events that have their verdict; `trial` runs the tests that stand beside the rules, `store` keeps a directory of them
 //! in force, `edit` and `merge` change files.
 
+mod ascii;
 mod calls;
 mod check;
 mod code;

@@ -12,6 +12,7 @@ use lictor_api::view::{
     Evidence, Overview, ProcessNode, ProcessState, SessionRow, TimelineBucket, TopDenial, Touched, TouchedAddress,
     TouchedFile, TouchedProgram, VerdictBucket,
 };
+use lictor_engine::policy;
 use lictor_judge::counters::RuleCounts;
 
 /// Buckets of a time line.
@@ -116,9 +117,12 @@ pub(super) fn sessions<'e>(events: impl Iterator<Item = &'e Event>) -> Vec<Sessi
         row.agent = row.agent.take().or_else(|| event.agent.clone());
         // Which mode it is, only a denial shows.
         row.mode = row.mode.or_else(|| mode(event));
-        if row.policy.is_none() {
-            (row.policy, row.profile) = policy_of(event).unzip();
-            row.profile = row.profile.take().filter(|profile| !profile.is_empty());
+        // What a file extends is named by some of its denials; the file itself by the others.
+        if (row.policy.is_none() || row.profile.is_some())
+            && let Some((policy, profile)) = policy_of(event)
+            && (row.policy.is_none() || profile.is_none())
+        {
+            (row.policy, row.profile) = (Some(policy), profile);
         }
         if let Some(pid) = event.process.pid {
             let key = (pid, event.process.start_time);
@@ -156,14 +160,15 @@ fn mode(event: &Event) -> Option<Mode> {
     Some(if verdict.enforced == Some(false) { Mode::Monitor } else { Mode::Enforce })
 }
 
-/// The file of the policy, and the built-in profile, if it is one.
-fn policy_of(event: &Event) -> Option<(String, String)> {
+/// The file of the policy, and the built-in profile, if it is one. What all of them extend names none.
+fn policy_of(event: &Event) -> Option<(String, Option<String>)> {
     let verdict = event.verdict.as_ref().filter(|verdict| verdict.tier == Tier::Policy)?;
     let (file, ..) = place(verdict.source.as_deref()?)?;
-    Some(match file.strip_prefix("builtin:") {
-        Some(profile) => ("built-in".to_owned(), profile.to_owned()),
-        None => (file.to_owned(), String::new()),
-    })
+    match file.strip_prefix("builtin:") {
+        Some(profile) if !policy::BUILTIN.contains(&profile) => None,
+        Some(profile) => Some(("built-in".to_owned(), Some(profile.to_owned()))),
+        None => Some((file.to_owned(), None)),
+    }
 }
 
 /// `FILE:LINE:COLUMN`
@@ -486,6 +491,24 @@ mod tests {
         assert_eq!((row.command.as_deref(), row.user.as_deref()), (Some("bash x.sh"), Some("uid 7")));
         assert_eq!((row.policy.as_deref(), row.profile.as_deref()), (Some("built-in"), Some("default")));
         assert_eq!((row.mode, row.ended.as_deref()), (Some(Mode::Enforce), Some("2026-01-02T03:01:00Z")));
+    }
+
+    #[test]
+    fn a_session_names_its_own_policy_and_not_what_that_extends() {
+        let shown = |sources: &[&str]| {
+            let line = |source| {
+                format!(
+                    r#"{{"kind":"file","session":"s","verdict":{{"action":"deny","tier":"policy","source":"{source}"}}}}"#
+                )
+            };
+            let lines: Vec<String> = sources.iter().map(line).collect();
+            let row = sessions(events(&lines.join("\n")).iter()).remove(0);
+            (row.policy, row.profile)
+        };
+        let (base, profile, file) = ("builtin:base:9:5", "builtin:codex:4:1", "/etc/lictor/policy.yaml:3:7");
+        assert_eq!(shown(&[base]), (None, None));
+        assert_eq!(shown(&[base, profile]), (Some("built-in".into()), Some("codex".into())));
+        assert_eq!(shown(&[profile, file, base, profile]), (Some("/etc/lictor/policy.yaml".into()), None));
     }
 
     #[test]
