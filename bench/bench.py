@@ -24,6 +24,7 @@ import time
 
 import judging
 import rules
+import sight
 import subjects
 from report import write_reports
 
@@ -135,6 +136,14 @@ def run_judging(options, lictor):
         return judging.measure(lictor, options.micro, options.rounds)
 
 
+def run_sight(lictor):
+    """How soon events are seen, with a daemon that serves the HTTP interface."""
+    sight.settings(lictor)
+    with lictor, subjects.Governed(lictor, rules.lictor_policy(), "seen") as governed:
+        print("bench: sight", flush=True)
+        return sight.measure(lictor, governed)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--programs", type=pathlib.Path, required=True, help="the directory of micro and landlock-run")
@@ -144,10 +153,13 @@ def main():
     parser.add_argument("--only", action="append", metavar="SUBJECT", help="measure this subject beside the bare one; may be repeated")
     parser.add_argument("--workload", action="append", choices=list(WORKLOADS), dest="workloads")
     parser.add_argument("--judging-only", action="store_true", help="measure only what judging executions costs")
+    parser.add_argument("--sight-only", action="store_true", help="measure only how soon events are seen")
     parser.add_argument("--clock", default="wall", help="what the guest's clock counts, for the report")
     options = parser.parse_args()
-    options.judging = bool(options.lictor) and (options.judging_only or not (options.only or options.workloads))
-    options.workloads = [] if options.judging_only else options.workloads or list(WORKLOADS)
+    everything = not (options.only or options.workloads or options.judging_only or options.sight_only)
+    options.judging = bool(options.lictor) and (options.judging_only or everything)
+    options.sight = bool(options.lictor) and (options.sight_only or everything)
+    options.workloads = [] if options.judging_only or options.sight_only else options.workloads or list(WORKLOADS)
     options.micro = str(options.programs / "micro")
     if os.geteuid() != 0:
         sys.exit("bench: run this as root, in a guest (bench/run does)")
@@ -181,6 +193,8 @@ def main():
         result["patterns"] = by_count
     if options.judging:
         result["judging"] = run_judging(options, lictor)
+    if options.sight:
+        result["sight"] = run_sight(lictor)
     if lictor and lictor.start_seconds:
         result["start_to_enforcing_s"] = lictor.start_seconds
         result["idle_resident_kib"] = lictor.resident_kib

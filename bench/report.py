@@ -5,6 +5,7 @@ import json
 import statistics
 
 import judging
+import sight
 
 BARE = "nothing"
 MACRO = "git clone + C build"
@@ -54,6 +55,8 @@ def promises(result, table):
         rows.append(("idle lictord under 60 MB resident", f"{measured:.1f} MB", measured < 60))
     if judged := result.get("judging"):
         rows += judging.promises(judged)
+    if seen := result.get("sight"):
+        rows += sight.promises(seen)
     return rows
 
 
@@ -85,6 +88,8 @@ def markdown(result, rows):
         ]
     if judged := result.get("judging"):
         lines += ["", *judging.lines(judged)]
+    if seen := result.get("sight"):
+        lines += ["", *sight.lines(seen)]
     lines += [f"\n{name} is left out: {reason}." for name, reason in result["left_out"].items()]
     if rows:
         lines += ["", "| promised | measured | |", "|---|---|---|"]
