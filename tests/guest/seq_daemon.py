@@ -100,7 +100,7 @@ def memory(suite):
     return f"{new['VmRSS']} kB, {busy['VmRSS']} kB after 2,500 denials, {again['VmRSS']} kB after a restart, {judging['VmRSS']} kB with the shipped rules"
 
 
-@sequence("second", "a second daemon on the same pins is refused, and takes nothing from the first or from its sessions")
+@sequence("second", "a second daemon on the same pins is refused, and takes nothing from the first or from its sessions", once=True)
 def second(suite):
     config = suite.work / "second.yaml"
     apart = {"state": suite.work / "second", "control": suite.work / "second.sock", "rules": suite.work / "second.d", "policy": suite.work / "second-policy.yaml"}
@@ -341,7 +341,7 @@ def sparse(suite):
     return f"another session ran a program in {took} ms meanwhile"
 
 
-@sequence("flood", "a flood of events hides nothing: every denial holds and is recorded or counted as lost", 79, 131)
+@sequence("flood", "a flood of events hides nothing: every denial holds and is recorded or counted as lost", 79, 131, once=True)
 def flood(suite):
     count, path = 50000, suite.work / "flood.jsonl"
     result = governed(suite, "files", "--here", "flood", KEY, str(count), options=("--events", str(path)))

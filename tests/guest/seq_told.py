@@ -64,7 +64,7 @@ def control_group(path):
             group.rmdir()
 
 
-@sequence("container", "events name the container and the pod that a session runs in, also those that the next daemon tells")
+@sequence("container", "events name the container and the pod that a session runs in, also those that the next daemon tells", once=True)
 def container(suite):
     id_, uid = "0f3a9c5d7e1b2468" * 4, "b1f6c0a2-3d4e-4f5a-8b7c-9d0e1f2a3b4c"
     logs = pathlib.Path("/var/log/pods", f"shop_cart-7d9f_{uid}")

@@ -180,6 +180,6 @@ def upgrade(suite):
     return under_upgrade(suite, hard=False)
 
 
-@sequence("upgrade-killed", "the same after kill -9, with three seconds without a daemon", 113, 136)
+@sequence("upgrade-killed", "the same after kill -9, with three seconds without a daemon", 113, 136, once=True)
 def upgrade_killed(suite):
     return under_upgrade(suite, hard=True)
