@@ -6,7 +6,6 @@ import datetime
 import http.client
 import json
 import os
-import pathlib
 import socket
 import statistics
 import struct
@@ -16,7 +15,6 @@ import threading
 import time
 
 HOST, PORT = "127.0.0.1", 7480
-TOKEN = "/run/lictor/http.token"
 # What a browser that is logged in has open: all events, as they come.
 STREAM = "/api/v1/events/stream"
 DENIED = "/etc/shadow"
@@ -90,7 +88,7 @@ def percentiles(milliseconds):
 
 def measure(lictor, governed):
     """{"live": {load: {"p50", "p99", "worst": milliseconds, "events": n, "lost": n}}, "list": the same of a list}"""
-    token = pathlib.Path(TOKEN).read_text().strip()
+    token = (lictor.work / "http.token").read_text().strip()  # beside the control socket
     live = {}
     for name, (count, pause) in LOADS.items():
         stream = Stream(token)
