@@ -191,10 +191,11 @@ def main():
     }
     if by_count:
         result["patterns"] = by_count
-    if options.judging:
-        result["judging"] = run_judging(options, lictor)
+    # Before the other, which installs rules for every daemon that comes after.
     if options.sight:
         result["sight"] = run_sight(lictor)
+    if options.judging:
+        result["judging"] = run_judging(options, lictor)
     if lictor and lictor.start_seconds:
         result["start_to_enforcing_s"] = lictor.start_seconds
         result["idle_resident_kib"] = lictor.resident_kib

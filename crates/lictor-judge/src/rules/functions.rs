@@ -105,7 +105,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     on(Text, "contains", &[Text], "bool", Make::Contains, "whether the text has that part"),
     on(Text, "startsWith", &[Text], "bool", Make::StartsWith, "whether the text begins so"),
     on(Text, "endsWith", &[Text], "bool", Make::EndsWith, "whether the text ends so"),
-    on(Text, "matches", &[Regex], "bool", Make::Matches, "whether the RE2 expression, with classes of ASCII, matches"),
+    on(Text, "matches", &[Regex], "bool", Make::Matches, "whether the regular expression (RE2 syntax) matches a part"),
     of("matches", &[Text, Regex], "bool", Make::Matches, "the same"),
     on(Text, "lowerAscii", &[], "string", Make::Lower, "A-Z in lower case"),
     on(Text, "upperAscii", &[], "string", Make::Upper, "a-z in upper case"),

@@ -11,7 +11,7 @@ use lictor_store::audit::{Audit, Entry, Kind, Options, page};
 use super::*;
 
 const CHILD: &str = "LICTOR_TEST_AUDIT_CHILD";
-const ROUNDS: u64 = 50;
+const ROUNDS: u64 = 100;
 
 /// What the parent kills: appends as fast as it can and tells what is acknowledged.
 #[test]
