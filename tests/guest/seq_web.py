@@ -128,6 +128,11 @@ def web(suite):
         named = ("-H", f"Authorization: Bearer {made.stdout.strip()}")
         require(ask(f"http://127.0.0.1:{PORT}/api/v1/me", *named)[0] == 200, f"a named token: {made}")
         require(ask(f"http://127.0.0.1:{PORT}/api/v1/verdicts", "-X", "DELETE", *named)[0] == 403, "a viewer changes nothing")
+        processes = f"http://127.0.0.1:{PORT}/api/v1/processes?limit=1000"
+        require(ask(processes, *named)[0] == 403, "a viewer does not see everybody's processes")
+        code, body = ask(processes, *bearer)
+        told = {process["pid"]: process for process in json.loads(body)["items"]}
+        require(code == 200 and told[daemon.pid].get("exe") == os.path.realpath(daemon.program) and told[1]["ppid"] == 0, f"the host's processes: {code} {body[:300]}")
         lictor(suite, "--config", daemon.config_file, "token", "remove", "suite")
         require(ask(f"http://127.0.0.1:{PORT}/api/v1/me", *named)[0] == 401, "a removed token")
     finally:

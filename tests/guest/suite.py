@@ -31,6 +31,7 @@ import seq_attacks  # noqa: F401  registers its sequences
 import seq_audit  # noqa: F401  registers its sequences
 import seq_daemon  # noqa: F401  registers its sequences
 import seq_folders  # noqa: F401  registers its sequences
+import seq_host  # noqa: F401  registers its sequences
 import seq_install  # noqa: F401  registers its sequences
 import seq_judge  # noqa: F401  registers its sequences
 import seq_protect  # noqa: F401  registers its sequences

@@ -3,7 +3,8 @@
 
 use crate::alert::{Alert, AlertChange, AlertFilter, NewSilence, Silence, SinkStatus};
 use crate::control::{
-    EventFilter, Explanation, Reloaded, Reply, Request, SessionInfo, StartSession, Started, Status, Summary, VERSION,
+    EventFilter, Explanation, ProcessInfo, Reloaded, Reply, Request, SessionInfo, StartSession, Started, Status,
+    Summary, VERSION,
 };
 use crate::event::Event;
 use crate::wire::{self, ReadError};
@@ -105,6 +106,19 @@ impl Client {
         match self.ask(&Request::Ps {})? {
             Reply::Sessions(sessions) => Ok(sessions),
             other => Err(self.unexpected("sessions", &other)),
+        }
+    }
+
+    /// Every process of the host; with `hashes`, of each one's program too.
+    pub fn processes(&mut self, hashes: bool) -> Result<Vec<ProcessInfo>, ClientError> {
+        self.send(&Request::Processes { hashes })?;
+        let mut all = Vec::new();
+        loop {
+            match self.receive()? {
+                Reply::Processes(some) => all.extend(some),
+                Reply::End(_) => return Ok(all),
+                other => return Err(self.unexpected("processes", &other)),
+            }
         }
     }
 

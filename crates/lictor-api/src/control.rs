@@ -35,6 +35,12 @@ pub enum Request {
     Explain { id: String },
     /// Answered by [`Reply::Sessions`].
     Ps {},
+    /// Every process of the host; answered by [`Reply::Processes`] lines, then [`Reply::End`].
+    Processes {
+        /// With the hash of each one's program, which is read for it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        hashes: bool,
+    },
     /// Answered by [`Reply::Status`].
     Status {},
     /// Answered by [`Reply::Verdicts`].
@@ -86,6 +92,8 @@ pub enum Reply {
     End(bool),
     Explanation(Box<Explanation>),
     Sessions(Vec<SessionInfo>),
+    /// Some of them, by number.
+    Processes(Vec<ProcessInfo>),
     Status(Box<Status>),
     Reloaded(Reloaded),
     Verdicts(Verdicts),
@@ -117,6 +125,7 @@ impl Reply {
             Self::End(_) => "end",
             Self::Explanation(_) => "explanation",
             Self::Sessions(_) => "sessions",
+            Self::Processes(_) => "processes",
             Self::Status(_) => "status",
             Self::Reloaded(_) => "reloaded",
             Self::Verdicts(_) => "verdicts",
@@ -362,6 +371,58 @@ pub struct TaskInfo {
     /// It is stopped before its first instruction, until somebody has judged it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+}
+
+/// A process, for ever: numbers are used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Creator {
+    pub pid: u32,
+    /// Nanoseconds of CLOCK_BOOTTIME.
+    pub start_time: u64,
+}
+
+/// A process of the host, whether governed or not. Text as in events.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ProcessInfo {
+    pub pid: u32,
+    /// Nanoseconds of CLOCK_BOOTTIME; with `pid` its identity.
+    pub start_time: u64,
+    /// Who looks after it now.
+    pub ppid: u32,
+    /// Who created it, also when that one has ended since; as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Creator>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cmdline: Option<String>,
+    /// The kernel's short name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// Of its program, when hashes were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    pub uid: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The session that governs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+    /// How often something was denied to it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub denied: u64,
+    /// It is stopped before its first instruction, until somebody has judged it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    /// It has ended; somebody whom it created lives.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]

@@ -33,6 +33,8 @@ pub struct Settings {
     pub self_protection: Switch,
     /// What is denied to enforcing sessions when the daemon has not been heard of.
     pub fail_closed: FailClosed,
+    /// Whether the process tree has the processes that nobody governs, too.
+    pub watch_host: Switch,
     pub judge: Judge,
     /// Where events, alerts and metrics are sent.
     pub sinks: sinks::Sinks,
@@ -53,6 +55,7 @@ impl Default for Settings {
             pins: "/sys/fs/bpf/lictor".into(),
             self_protection: Switch::Off,
             fail_closed: FailClosed::Network,
+            watch_host: Switch::On,
             judge: Judge::default(),
             sinks: sinks::Sinks::default(),
             http: http::Http::default(),

@@ -2,7 +2,7 @@
 //! The numbers of `bpf/lictor.h` for Rust. The structs come from the skeleton; a test compares these with the header.
 
 /// The form of maps and events.
-pub const ABI: u32 = 2;
+pub const ABI: u32 = 3;
 /// Sessions at once.
 pub const SESSIONS: u32 = 4096;
 /// Bytes of one scratch buffer that a path may use, the event's head included.
@@ -49,7 +49,7 @@ numbers! {
     kind {
         EXEC = 1 => "LICTOR_EV_EXEC", FILE = 2 => "LICTOR_EV_FILE", NETWORK = 3 => "LICTOR_EV_NETWORK",
         PROCESS = 4 => "LICTOR_EV_PROCESS", MEMORY = 5 => "LICTOR_EV_MEMORY", PRIVILEGE = 6 => "LICTOR_EV_PRIVILEGE",
-        SESSION_END = 7 => "LICTOR_EV_SESSION_END",
+        SESSION_END = 7 => "LICTOR_EV_SESSION_END", HOST = 8 => "LICTOR_EV_HOST",
     }
     /// `lictor_event.op` of an execution; 0 is a program
     exec_op { SCRIPT = 1 => "LICTOR_EXEC_OP_SCRIPT", INTERPRETED = 2 => "LICTOR_EXEC_OP_INTERPRETED" }
@@ -67,6 +67,7 @@ numbers! {
         FORK = 1 => "LICTOR_PROC_FORK", EXIT = 2 => "LICTOR_PROC_EXIT", SIGNAL = 3 => "LICTOR_PROC_SIGNAL",
         TRACE = 4 => "LICTOR_PROC_TRACE", SETUID = 5 => "LICTOR_PROC_SETUID",
     }
+    host_op { FORK = 1 => "LICTOR_HOST_FORK", EXEC = 2 => "LICTOR_HOST_EXEC", EXIT = 3 => "LICTOR_HOST_EXIT" }
     memory_op { MAP = 1 => "LICTOR_MEM_MAP", PROTECT = 2 => "LICTOR_MEM_PROTECT" }
     privilege_op {
         CAPABILITY = 1 => "LICTOR_PRIV_CAPABILITY", MODULE = 2 => "LICTOR_PRIV_MODULE",
@@ -107,7 +108,7 @@ numbers! {
         LOST_RING = 0 => "LICTOR_COUNT_LOST_RING", LOST_SCRATCH = 1 => "LICTOR_COUNT_LOST_SCRATCH",
         INTERNAL = 2 => "LICTOR_COUNT_INTERNAL", DENIED = 3 => "LICTOR_COUNT_DENIED", EVENTS = 4 => "LICTOR_COUNT_EVENTS",
         LABEL_FALLBACK = 5 => "LICTOR_COUNT_LABEL_FALLBACK", RENAME_RETRY = 6 => "LICTOR_COUNT_RENAME_RETRY",
-        LOST_TASK = 7 => "LICTOR_COUNT_LOST_TASK",
+        LOST_TASK = 7 => "LICTOR_COUNT_LOST_TASK", LOST_HOST = 8 => "LICTOR_COUNT_LOST_HOST",
     }
 }
 

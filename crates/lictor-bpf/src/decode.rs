@@ -64,7 +64,7 @@ pub enum DecodeError {
 /// Decodes one ring-buffer record.
 pub fn decode(bytes: &[u8]) -> Result<RawEvent, DecodeError> {
     let head: lictor_event = from_bytes(bytes).ok_or(DecodeError::Short(bytes.len()))?;
-    if head.kind == 0 || u32::from(head.kind) > crate::abi::kind::SESSION_END {
+    if head.kind == 0 || u32::from(head.kind) > crate::abi::kind::HOST {
         return Err(DecodeError::Kind(head.kind));
     }
     let mut rest = bytes.get(head.path_off as usize..).unwrap_or(&[]);
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_decoder_and_others_are_errors() {
-        for kind in 1..=crate::abi::kind::SESSION_END as u16 {
+        for kind in 1..=crate::abi::kind::HOST as u16 {
             assert!(decode(&record(|head| head.kind = kind, b"")).is_ok());
         }
         assert_eq!(decode(&record(|head| head.kind = 99, b"")), Err(DecodeError::Kind(99)));

@@ -117,9 +117,24 @@ impl Legacy {
         self.control.u64(0).store(monotonic_ns(), Ordering::Release);
     }
 
+    /// The session of that build that governs the process with this number; 0: none does.
+    pub fn session_of_pid(&self, pid: u32) -> Result<u64> {
+        // A label begins with its session, in every build.
+        let label = self.map("governed_threads")?.lookup(&pid.to_ne_bytes(), MapFlags::ANY);
+        let label = label.map_err(bpf("cannot look for a governed process"))?;
+        Ok(label.and_then(|label| from_bytes::<u64>(&label)).unwrap_or(0))
+    }
+
+    /// The host's processes are this build's to tell of.
+    pub fn leave_host(&self) {
+        if self.events_are_readable() {
+            self.control.u32(offset_of!(types::lictor_control, watch_host)).store(0, Ordering::Release);
+        }
+    }
+
     /// Its events, denials first; `None` when they have a form that this build does not read.
     pub fn rings<'a>(&'a self, take: impl Fn(&[u8]) + Clone + 'a) -> Result<Rings<'a>> {
-        Rings::of([self.map("denials")?, self.map("events")?], take)
+        Rings::of(&[self.map("denials")?, self.map("events")?], take)
     }
 
     /// Whether its events have the form that this build reads.

@@ -9,6 +9,7 @@ mod decode;
 mod error;
 pub mod features;
 mod identity;
+mod iterator;
 mod legacy;
 mod mapping;
 mod memory;
@@ -20,8 +21,9 @@ mod task;
 mod verdict;
 
 pub use decode::{DecodeError, RawEvent, Sample, decode, encode};
-pub use error::Error;
+pub use error::{Error, Result};
 pub use identity::Identity;
+pub use iterator::{Census, HostProcess};
 pub use legacy::{Found, Legacy};
 pub use memory::{keep_little_freed_memory, return_freed_memory};
 pub use policy::{Cell, Hash, Network, PolicyStore, PortSet, Ports, Tables};

@@ -35,6 +35,7 @@ pub struct Sensor {
     pub(crate) maps: BTreeMap<String, MapHandle>,
     control: Mapping,
     identify: OwnedFd,
+    census: OwnedFd,
     dir: PathBuf,
     hooks: Vec<String>,
     skipped: Vec<(String, String)>,
@@ -50,6 +51,8 @@ pub struct Counters {
     pub lost_scratch: u64,
     /// Starts and ends of processes that the kernel told nobody of, as far as they are noticed.
     pub lost_task: u64,
+    /// What was not told of processes that nobody governs; the next [`Sensor::census`] finds it.
+    pub lost_host: u64,
     pub internal: u64,
     pub denied: u64,
     pub events: u64,
@@ -66,6 +69,7 @@ pub struct SessionState {
 }
 
 const PROGRAM_TO_IDENTIFY: &str = "lictor_identify";
+const PROGRAM_OF_CENSUS: &str = "lictor_census";
 
 impl Sensor {
     /// Loads and attaches everything, or takes over the pins of the same build.
@@ -206,13 +210,16 @@ impl Sensor {
     ) -> Result<Sensor> {
         let control_map = maps.get("control").ok_or_else(|| Error::Pins(dir.clone(), "no map `control`".into()))?;
         let control = Mapping::new(control_map.as_fd(), size_of::<types::lictor_control>(), "control")?;
-        let identify = Program::fd_from_pinned_path(dir.join("programs").join(PROGRAM_TO_IDENTIFY))
-            .map_err(bpf("cannot open the pinned program"))?;
+        let program = |name: &str| {
+            Program::fd_from_pinned_path(dir.join("programs").join(name))
+                .map_err(bpf(format!("cannot open the pinned program {name}")))
+        };
+        let (identify, census) = (program(PROGRAM_TO_IDENTIFY)?, program(PROGRAM_OF_CENSUS)?);
         let hooks = fs::read_dir(dir.join("links"))
             .map_err(io("cannot read the pinned links"))?
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .collect();
-        Ok(Sensor { maps, control, identify, dir, hooks, skipped, adopted, links })
+        Ok(Sensor { maps, control, identify, census, dir, hooks, skipped, adopted, links })
     }
 
     pub(crate) fn map(&self, name: &'static str) -> Result<&MapHandle> {
@@ -221,6 +228,10 @@ impl Sensor {
 
     pub(crate) fn identify_program(&self) -> BorrowedFd<'_> {
         self.identify.as_fd()
+    }
+
+    pub(crate) fn census_program(&self) -> BorrowedFd<'_> {
+        self.census.as_fd()
     }
 
     /// Names of the programs in force.
@@ -254,6 +265,11 @@ impl Sensor {
 
     pub fn set_self_protection(&self, on: bool) {
         self.control.u32(offset_of!(types::lictor_control, self_protection)).store(u32::from(on), Ordering::Release);
+    }
+
+    /// Whether processes that nobody governs are told of ([`Rings::of_host`]).
+    pub fn watch_host(&self, on: bool) {
+        self.control.u32(offset_of!(types::lictor_control, watch_host)).store(u32::from(on), Ordering::Release);
     }
 
     /// Marks this process as the daemon: to be called by the first thread, before there are others.
@@ -329,6 +345,7 @@ pub(crate) fn counters_in(map: &MapHandle) -> Result<Counters> {
         lost_ring: sum(abi::counter::LOST_RING)?,
         lost_scratch: sum(abi::counter::LOST_SCRATCH)?,
         lost_task: sum(abi::counter::LOST_TASK)?,
+        lost_host: sum(abi::counter::LOST_HOST)?,
         internal: sum(abi::counter::INTERNAL)?,
         denied: sum(abi::counter::DENIED)?,
         events: sum(abi::counter::EVENTS)?,
@@ -357,16 +374,21 @@ pub(crate) fn mark_objects(own: &MapHandle, keys: &[u64]) -> Result<()> {
     })
 }
 
-/// The reading end of both rings.
-pub struct Rings<'a>([libbpf_rs::RingBuffer<'a>; 2]);
+/// The reading end of some rings.
+pub struct Rings<'a>(Vec<libbpf_rs::RingBuffer<'a>>);
 
 impl<'a> Rings<'a> {
     /// `take` is called with each record's bytes, denials first: what they tell apart is in order by its time only.
     pub fn open(sensor: &'a Sensor, take: impl Fn(&[u8]) + Clone + 'a) -> Result<Rings<'a>> {
-        Rings::of([sensor.map("denials")?, sensor.map("events")?], take)
+        Rings::of(&[sensor.map("denials")?, sensor.map("events")?], take)
     }
 
-    pub(crate) fn of(maps: [&'a MapHandle; 2], take: impl Fn(&[u8]) + Clone + 'a) -> Result<Rings<'a>> {
+    /// The ring of processes that nobody governs. Nothing wakes whoever waits for it.
+    pub fn of_host(sensor: &'a Sensor, take: impl Fn(&[u8]) + Clone + 'a) -> Result<Rings<'a>> {
+        Rings::of(&[sensor.map("host")?], take)
+    }
+
+    pub(crate) fn of(maps: &[&'a MapHandle], take: impl Fn(&[u8]) + Clone + 'a) -> Result<Rings<'a>> {
         let open = |map: &'a MapHandle| {
             let take = take.clone();
             let mut builder = libbpf_rs::RingBufferBuilder::new();
@@ -378,29 +400,32 @@ impl<'a> Rings<'a> {
                 .map_err(bpf("cannot read a ring"))?;
             builder.build().map_err(bpf("cannot read a ring"))
         };
-        Ok(Rings([open(maps[0])?, open(maps[1])?]))
+        Ok(Rings(maps.iter().copied().map(open).collect::<Result<_>>()?))
     }
 
     /// Takes up to `most` records of each ring; when there are none, waits for some at the longest for `wait`. What is
     /// not taken stays in the kernel's rings: a flood costs events there, counted, and not memory here. Neither ring
     /// keeps the other waiting, and whatever a denial follows on is taken with it, unless there is too much of it.
     pub fn poll(&self, wait: Duration, most: usize) -> Result<()> {
-        let taken = || {
-            self.0.iter().try_fold(0, |sum, ring| match ring.consume_raw_n(most) {
-                error if error < 0 && error != -libc::EINTR => {
-                    Err(io("cannot read the rings")(std::io::Error::from_raw_os_error(-error)))
-                }
-                taken => Ok(sum + taken.max(0)),
-            })
-        };
-        if taken()? != 0 {
+        if self.take(most)? != 0 {
             return Ok(());
         }
-        let mut ready =
-            self.0.each_ref().map(|ring| libc::pollfd { fd: ring.epoll_fd(), events: libc::POLLIN, revents: 0 });
+        let waiting =
+            |ring: &libbpf_rs::RingBuffer<'_>| libc::pollfd { fd: ring.epoll_fd(), events: libc::POLLIN, revents: 0 };
+        let mut ready: Vec<libc::pollfd> = self.0.iter().map(waiting).collect();
         // SAFETY: as many valid pollfds as it is told, for the length of the call.
         unsafe { libc::poll(ready.as_mut_ptr(), ready.len() as libc::nfds_t, wait.as_millis() as libc::c_int) };
-        taken().map(drop)
+        self.take(most).map(drop)
+    }
+
+    /// Takes up to `most` records of each ring that are there now, and says how many.
+    pub fn take(&self, most: usize) -> Result<usize> {
+        self.0.iter().try_fold(0, |sum, ring| match ring.consume_raw_n(most) {
+            error if error < 0 && error != -libc::EINTR => {
+                Err(io("cannot read the rings")(std::io::Error::from_raw_os_error(-error)))
+            }
+            taken => Ok(sum + usize::try_from(taken).unwrap_or(0)),
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use lictor_api::alert::{Alert, AlertChange, AlertFilter, NewSilence, Silence};
-use lictor_api::control::{Status, Verdicts};
+use lictor_api::control::{ProcessInfo, Status, Verdicts};
 use lictor_api::event::Event;
 use lictor_api::query::{EventQuery, Order};
 use lictor_api::view::{
@@ -64,6 +64,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Newest first.
     fn sessions(&self, window: &Window) -> Result<Page<SessionRow>, Fault>;
     fn session(&self, id: &str) -> Result<SessionDetail, Fault>;
+    /// Every process of the host; with `hashes`, of each one's program too.
+    fn processes(&self, _hashes: bool, _window: &Window) -> Result<Page<ProcessInfo>, Fault> {
+        Err(Fault::Conflict("nothing is known here of processes that live".into()))
+    }
     fn events(&self, query: &EventQuery, order: Order, window: &Window) -> Result<Page<Event>, Fault>;
     fn event(&self, id: &str) -> Result<Event, Fault>;
     /// Wanted events that were recorded after the event `id`, oldest first; [`Fault::NotFound`] when it is not known.

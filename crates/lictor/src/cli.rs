@@ -332,8 +332,16 @@ pub(crate) struct ExplainArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: lictor ps\n         lictor ps --json")]
+#[command(
+    after_help = "Example: lictor ps\n         sudo lictor ps --all\n         sudo lictor ps --all --hashes --json | jq '.[] | select(.session)'"
+)]
 pub(crate) struct PsArgs {
+    /// Every process of the host, governed or not, and the ended that live ones descend from; for root
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// With the SHA-256 of each program
+    #[arg(long, requires = "all")]
+    pub(crate) hashes: bool,
     /// One JSON array
     #[arg(long)]
     pub(crate) json: bool,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use lictor_api::bytes::unescape;
 use lictor_api::control::{
     EventFilter, Mode, Pong, Reloaded, Reply, Request, SessionInfo, StartSession, Started, Summary, TaskInfo, VERSION,
@@ -19,11 +19,13 @@ use lictor_api::event::Event;
 use lictor_api::{bytes, explain, wire};
 use lictor_bpf::PidFd;
 use lictor_engine::policy::{BUILTIN, PolicyFile};
+use lictor_engine::process::ProcessFacts;
 use lictor_store::audit::{self, Actor, Entry};
 use lictor_store::events::{Reader, StoreError, history};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::{Gid, Group, Uid, chown};
 
+use crate::census;
 use crate::daemon::Daemon;
 use crate::session::{Record, Session, session_name};
 
@@ -112,6 +114,10 @@ fn client(daemon: &Arc<Daemon>, stream: &UnixStream) -> Result<()> {
         };
         if let Request::Events { filter } = request {
             events(daemon, &mut writer, filter)?;
+            continue;
+        }
+        if let Request::Processes { hashes } = request {
+            processes(daemon, &peer, &mut writer, hashes)?;
             continue;
         }
         let starts = matches!(request, Request::StartSession(_));
@@ -210,7 +216,7 @@ fn answer(daemon: &Daemon, peer: &Peer, request: Request) -> Result<Reply> {
             Reply::Done(1)
         }
         Request::Sinks {} => Reply::Sinks(told(daemon)?.sinks()),
-        Request::Events { .. } => bail!("events are a stream"),
+        Request::Events { .. } | Request::Processes { .. } => bail!("these are a stream"),
     })
 }
 
@@ -322,6 +328,12 @@ fn agent_name(
     Ok(if has("default") && !has(profile) { "default" } else { profile }.to_owned())
 }
 
+/// The arguments as a line, where they are known.
+pub(crate) fn cmdline(facts: &ProcessFacts) -> Option<String> {
+    let args: Vec<&[u8]> = facts.args().collect();
+    (!args.is_empty()).then(|| bytes::escape(&args.join(&b' ')))
+}
+
 pub(crate) fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
     let held: BTreeSet<u32> = daemon.sensor.held()?.into_iter().map(|held| held.pid).collect();
     let changing = daemon.lock();
@@ -340,10 +352,10 @@ pub(crate) fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
             .map(|(pid, facts)| TaskInfo {
                 pid,
                 ppid: Some(facts.ppid),
-                exe: facts.exe.as_deref().map(bytes::escape),
-                cmdline: (!facts.args.is_empty()).then(|| bytes::escape(&facts.args.join(&b' '))),
+                exe: facts.exe().map(bytes::escape),
+                cmdline: cmdline(facts),
                 uid: Some(facts.uid),
-                denied: facts.denied,
+                denied: facts.denied.into(),
                 held: held.contains(&pid),
             })
             .collect(),
@@ -356,6 +368,31 @@ pub(crate) fn ps(daemon: &Daemon) -> Result<Vec<SessionInfo>> {
         .map(|older| info(&older.record, older.session.as_ref(), Some(older.build.clone())))
         .chain(sessions.live.values().map(|session| info(&session.record, Some(session), None)))
         .collect())
+}
+
+/// Processes in one line of an answer: a host can have more than fit into one.
+const PROCESSES_A_LINE: usize = 1000;
+
+fn processes(daemon: &Daemon, peer: &Peer, writer: &mut BufWriter<UnixStream>, hashes: bool) -> Result<()> {
+    let found = if peer.uid == 0 {
+        census::processes(daemon).map(|mut all| {
+            if hashes {
+                census::add_hashes(daemon, &mut all);
+            }
+            all
+        })
+    } else {
+        Err(anyhow!("only root may see every process of the host"))
+    };
+    match found {
+        Ok(found) => {
+            for some in found.chunks(PROCESSES_A_LINE) {
+                wire::write(writer, &Reply::Processes(some.to_vec()))?;
+            }
+            Ok(wire::write(writer, &Reply::End(true))?)
+        }
+        Err(error) => Ok(wire::write(writer, &Reply::error(format!("{error:#}")))?),
+    }
 }
 
 /// The store's, if this daemon has one.

@@ -3,6 +3,7 @@
 //!
 //! - the heart: tells the kernel every 500 ms that we live, other builds' programs too, and nothing else;
 //! - the ring thread: raw events to the tree, to words, to the record; collects ended sessions;
+//! - the census: who lives on this host, at start and every half minute;
 //! - the control thread: a thread for each client;
 //! - the main thread waits for signals (SIGHUP: reload) and for changes of the policy file, and removes the programs of
 //!   other builds after their last session.
@@ -23,10 +24,11 @@ use lictor_sinks::Dispatcher;
 use lictor_store::audit::{Actor, Audit, Entry, Kind};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::census::Census;
 use crate::judging::{Judging, WORKERS};
 use crate::record::Recorder;
 use crate::session::{Sessions, problems_error};
-use crate::{audit, canary, control, effects, loaders, objects, rings, telling, web};
+use crate::{audit, canary, census, control, effects, loaders, objects, rings, telling, web};
 
 /// How the daemon was started.
 pub struct Start {
@@ -47,6 +49,7 @@ pub(crate) struct Daemon {
     /// Alerts and sinks; a private daemon has none.
     pub(crate) dispatcher: Option<Arc<Dispatcher>>,
     pub(crate) judging: Arc<Judging>,
+    pub(crate) census: Census,
     /// Programs of other builds whose sessions live on.
     legacy: Mutex<Vec<Arc<Legacy>>>,
     /// Those that cannot be looked after, and why.
@@ -113,6 +116,8 @@ pub fn run(start: Start) -> Result<()> {
         FailClosed::Network => abi::fail::NETWORK,
         FailClosed::All => abi::fail::ALL,
     });
+    // Until the census begins; also when it does not.
+    sensor.watch_host(false);
     sensor.beat();
     let guard = guarded_paths(&settings, config);
     let judging = Arc::new(Judging::open(&settings)?);
@@ -155,6 +160,7 @@ pub fn run(start: Start) -> Result<()> {
         audit,
         dispatcher,
         judging,
+        census: Census::default(),
         legacy: Mutex::new(legacy),
         unreadable,
         reasons: OnceLock::new(),
@@ -191,6 +197,10 @@ pub fn run(start: Start) -> Result<()> {
     {
         let daemon = Arc::clone(&daemon);
         judges.push(std::thread::Builder::new().name("bailiff".into()).spawn(move || daemon.watch_held())?);
+    }
+    if daemon.watches_host() {
+        let daemon = Arc::clone(&daemon);
+        judges.push(std::thread::Builder::new().name("census".into()).spawn(move || census::keep(&daemon))?);
     }
     // A private daemon serves one client, and nobody else is to know of it. Whoever is answered on the control socket
     // finds this one, too.
@@ -439,7 +449,16 @@ impl Daemon {
     pub(crate) fn round_done(&self) {
         let (number, changed) = &self.rounds;
         if let Ok(mut number) = number.lock() {
-            *number += 1;
+            *number = number.saturating_add(1);
+            changed.notify_all();
+        }
+    }
+
+    /// There is nobody any more who empties the rings, and nothing to wait for.
+    pub(crate) fn no_more_rounds(&self) {
+        let (number, changed) = &self.rounds;
+        if let Ok(mut number) = number.lock() {
+            *number = u64::MAX;
             changed.notify_all();
         }
     }
@@ -449,14 +468,24 @@ impl Daemon {
         self.rounds.0.lock().map_or(u64::MAX, |number| *number)
     }
 
+    /// Whether the processes that nobody governs are in the tree too.
+    pub(crate) fn watches_host(&self) -> bool {
+        !self.private && self.settings.watch_host == Switch::On
+    }
+
+    /// Returns when everything that was in the rings at the call has been taken out.
+    pub(crate) fn drain(&self) {
+        self.census.wanted.store(true, Ordering::Release);
+        let (round, changed) = &self.rounds;
+        let Ok(guard) = round.lock() else { return };
+        let target = guard.saturating_add(2);
+        let _waited = changed.wait_timeout_while(guard, FLUSH, |round| *round < target);
+    }
+
     /// Returns when everything that was in the rings at the call is recorded.
     pub(crate) fn flush(&self) {
         let began = Instant::now();
-        let (round, changed) = &self.rounds;
-        let Ok(guard) = round.lock() else { return };
-        let target = *guard + 2;
-        let waited = changed.wait_timeout_while(guard, FLUSH, |round| *round < target);
-        drop(waited);
+        self.drain();
         // What went to the judges is recorded when they have answered.
         while self.judging.pending() > 0 && began.elapsed() < FLUSH && !self.stopping.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(5));
@@ -535,6 +564,8 @@ impl Daemon {
                 ("lost_ring", counters.lost_ring),
                 ("lost_buffers", counters.lost_scratch),
                 ("lost_tasks", counters.lost_task),
+                ("lost_host", counters.lost_host),
+                ("left_out", changing.tree.left_out()),
                 ("internal", counters.internal),
                 ("label_fallback", counters.label_fallback),
                 ("rename_retries", counters.rename_retry),

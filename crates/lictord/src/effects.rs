@@ -129,7 +129,7 @@ impl Daemon {
         let held = self.sensor.held_as(key.pid)?;
         let same = match held {
             Some(held) => held.start_ns == key.start_ns,
-            None => start_of(key.pid).is_some_and(|start| near(start, key.start_ns)),
+            None => has_its_number(key),
         };
         Ok(same.then_some(task))
     }
@@ -299,7 +299,7 @@ impl Daemon {
         let (key, session) = (key_of(held), held.session);
         let (ppid, uid, gid) = owner_of(held.pid)?;
         changing.tree.seen(key, session, ppid, uid, gid);
-        changing.tree.executed(key, exe.clone().unwrap_or_default(), args, cwd);
+        changing.tree.executed(key, exe.as_deref().unwrap_or_default(), &args, cwd.as_deref());
         let time = jiff::Timestamp::now();
         let mut event = Event::new(Kind::Exec, ulid::Ulid::new().to_string(), format!("{time:.9}"));
         event.session = Some(session_name(session));
@@ -423,6 +423,11 @@ fn start_of(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let ticks: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
     Some(ticks * TICK_NS)
+}
+
+/// Whether the process still has its number: /proc tells of it, and of nobody who came after.
+pub(crate) fn has_its_number(key: &ProcessKey) -> bool {
+    start_of(key.pid).is_some_and(|start| near(start, key.start_ns))
 }
 
 const TICK_NS: u64 = 10_000_000;

@@ -512,8 +512,10 @@ pub(crate) fn facts_of(pid: u32) -> Option<Facts> {
     use std::os::unix::ffi::OsStrExt as _;
     let proc = Path::new("/proc").join(pid.to_string());
     let line = std::fs::read(proc.join("cmdline")).ok()?;
-    let args =
-        line.strip_suffix(&[0]).unwrap_or(&line).split(|byte| *byte == 0).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let args = match line.as_slice() {
+        [] => Vec::new(), // one of the kernel's own threads
+        line => line.strip_suffix(&[0]).unwrap_or(line).split(|byte| *byte == 0).map(<[u8]>::to_vec).collect(),
+    };
     let link = |name: &str| std::fs::read_link(proc.join(name)).ok().map(|path| path.as_os_str().as_bytes().to_vec());
     Some(Facts { args, exe: link("exe"), cwd: link("cwd") })
 }

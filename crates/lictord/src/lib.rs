@@ -3,6 +3,7 @@
 
 mod audit;
 mod canary;
+mod census;
 mod container;
 mod control;
 mod daemon;

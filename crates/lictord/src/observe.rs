@@ -48,7 +48,7 @@ pub(crate) fn observe(
         tree.denied(key);
     }
     if raw.kind == abi::kind::EXEC && raw.op == abi::exec_op::SCRIPT && !(raw.denied && raw.enforced) {
-        tree.script(key, raw.path.clone());
+        tree.script(key, &raw.path);
         if !raw.denied {
             return None;
         }
@@ -58,7 +58,7 @@ pub(crate) fn observe(
     let late = matches!(raw.reason, why::VERDICT | why::TRACED | why::INTERNAL) && raw.judged != abi::judged::NOT;
     if raw.kind == abi::kind::EXEC && (!raw.denied || late) {
         script = tree.take_script(key).filter(|_| raw.op == abi::exec_op::INTERPRETED);
-        tree.executed(key, raw.path.clone(), raw.args.clone(), (!raw.path2.is_empty()).then(|| raw.path2.clone()));
+        tree.executed(key, &raw.path, &raw.args, (!raw.path2.is_empty()).then_some(&raw.path2));
     }
     let kind = match raw.kind {
         abi::kind::EXEC => Kind::Exec,
@@ -151,7 +151,7 @@ fn exit_status(code: u32) -> i32 {
 pub(crate) fn process_of(key: ProcessKey, ppid: u32, uid: u32, gid: u32, tree: &ProcessTree, starts: bool) -> Process {
     let facts = tree.get(key);
     let args = facts.and_then(arguments);
-    let mut chain = tree.ancestors(ppid);
+    let mut chain = tree.ancestors(ppid, facts.map_or(0, |facts| facts.session));
     let parent = match chain.next() {
         Some((pid, facts)) if starts => known(pid, facts),
         Some((pid, facts)) => Parent { pid: Some(pid), exe: exe(facts), ..Parent::default() },
@@ -165,7 +165,7 @@ pub(crate) fn process_of(key: ProcessKey, ppid: u32, uid: u32, gid: u32, tree: &
         exe: facts.and_then(exe),
         cmdline: args.as_ref().map(|args| args.join(" ")),
         args,
-        cwd: facts.and_then(|facts| facts.cwd.as_deref()).map(escape),
+        cwd: facts.and_then(ProcessFacts::cwd).map(escape),
         uid: Some(uid),
         gid: Some(gid),
         parent: Some(parent),
@@ -180,11 +180,12 @@ fn known(pid: u32, facts: &ProcessFacts) -> Parent {
 }
 
 fn exe(facts: &ProcessFacts) -> Option<String> {
-    facts.exe.as_deref().map(escape)
+    facts.exe().map(escape)
 }
 
 fn arguments(facts: &ProcessFacts) -> Option<Vec<String>> {
-    (!facts.args.is_empty()).then(|| facts.args.iter().map(|argument| escape(argument)).collect())
+    let args: Vec<String> = facts.args().map(escape).collect();
+    (!args.is_empty()).then_some(args)
 }
 
 fn network(raw: &RawEvent) -> Network {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
@@ -16,11 +16,11 @@ use lictor_engine::policy::{Compiled, Limits, SessionFacts, builtin, parse};
 use lictor_engine::process::{ProcessFacts, ProcessKey, ProcessTree};
 use lictor_store::audit::{self, Actor, Entry};
 
-use crate::canary;
 use crate::daemon::{BEAT, Changing, Daemon};
 use crate::judging::{Judging, Work};
 use crate::observe::{Answers, Context, observe};
 use crate::session::session_name;
+use crate::{canary, census};
 
 /// How often the rings are looked into: the kernel wakes us only when one fills up, or a session has ended.
 pub(crate) const ROUND: Duration = Duration::from_millis(20);
@@ -30,6 +30,8 @@ const IDLE_ROUND: Duration = Duration::from_millis(250);
 const SETTLED: u64 = 20;
 /// Events taken from each ring in one round, with the lock held: clients wait for it.
 const BATCH: usize = 2048;
+/// How often the ring of those whom nobody governs is looked into. It holds what a busy host tells in seconds.
+const HOST_ROUND: Duration = Duration::from_millis(250);
 
 /// What a ring tells.
 enum Told {
@@ -71,7 +73,9 @@ impl Round {
 pub(crate) fn read(daemon: &Daemon) {
     crate::daemon::go_ahead("the thread that records");
     let (sender, receiver) = channel();
-    let rings = open(daemon, &sender);
+    let rings = open(|| Rings::open(&daemon.sensor, tell(&sender)));
+    let (host_sender, host_told) = channel();
+    let host = daemon.watches_host().then(|| open(|| Rings::of_host(&daemon.sensor, tell(&host_sender))));
     std::thread::scope(|scope| {
         let older: Vec<_> = daemon
             .legacy()
@@ -82,6 +86,7 @@ pub(crate) fn read(daemon: &Daemon) {
             })
             .collect();
         let mut idle = 0;
+        let mut host_taken = Instant::now();
         while !daemon.stopping.load(Ordering::Acquire) {
             let over = {
                 let sessions = &daemon.lock().sessions;
@@ -96,6 +101,9 @@ pub(crate) fn read(daemon: &Daemon) {
                 0 => ROUND,
                 _ => IDLE_ROUND,
             };
+            if let Some(host) = &host {
+                take_host(daemon, host, &host_told, &mut host_taken);
+            }
             take_round(daemon, &rings, &receiver, wait);
             if daemon.judging.poll_rules() {
                 daemon.tell_rules(&Actor::Lictor);
@@ -111,6 +119,7 @@ pub(crate) fn read(daemon: &Daemon) {
             }
         }
         take_round(daemon, &rings, &receiver, Duration::ZERO);
+        daemon.no_more_rounds();
     });
 }
 
@@ -161,13 +170,39 @@ fn read_older(daemon: &Daemon, older: Arc<Legacy>, sender: &Sender<Told>) {
     }
 }
 
-fn open<'a>(daemon: &'a Daemon, sender: &Sender<Told>) -> Rings<'a> {
+/// What the kernel told of processes that nobody governs, every [`HOST_ROUND`] or when somebody wants it.
+fn take_host(daemon: &Daemon, rings: &Rings<'_>, told: &Receiver<Told>, last: &mut Instant) {
+    if !daemon.census.wanted.swap(false, Ordering::AcqRel) && last.elapsed() < HOST_ROUND {
+        return;
+    }
+    *last = Instant::now();
     loop {
-        let sender = sender.clone();
-        match Rings::open(&daemon.sensor, move |bytes| {
-            // The receiver lives as long as the ring.
-            let _alive = sender.send(Told::Record(bytes.to_vec()));
-        }) {
+        let taken = rings.take(BATCH).unwrap_or_else(|error| {
+            tracing::error!("cannot read what the kernel tells of the host's processes: {error}");
+            0
+        });
+        let round = Round::gather(told);
+        let (raws, errors) = in_order(&round.records);
+        for error in &errors {
+            tracing::error!("what the kernel tells of a process of the host cannot be decoded: {error}");
+        }
+        daemon.lock().undecodable += errors.len() as u64;
+        census::take(daemon, &raws);
+        if taken < BATCH {
+            return;
+        }
+    }
+}
+
+/// Into the channel. The receiver lives as long as the ring.
+fn tell(sender: &Sender<Told>) -> impl Fn(&[u8]) + Clone + use<> {
+    let sender = sender.clone();
+    move |bytes| drop(sender.send(Told::Record(bytes.to_vec())))
+}
+
+fn open<'a>(open: impl Fn() -> lictor_bpf::Result<Rings<'a>>) -> Rings<'a> {
+    loop {
+        match open() {
             Ok(rings) => return rings,
             Err(error) => {
                 tracing::error!("cannot open the kernel's events: {error}");
@@ -212,6 +247,9 @@ impl Daemon {
                 if now > then {
                     events.push(lost(now - then, reason, &clock));
                 }
+            }
+            if counters.lost_host > before.lost_host {
+                self.census.ask();
             }
             changing.lost_reported = counters;
         }
@@ -262,7 +300,7 @@ impl Changing {
         let event = self.observe(raw, clock);
         if !self.doomed.is_empty() {
             let facts = self.tree.get(key);
-            let doomed = |facts: &ProcessFacts| self.doomed.iter().any(|doomed| facts.creators.contains(&doomed.pid));
+            let doomed = |facts: &ProcessFacts| self.doomed.iter().any(|doomed| facts.descends_from(doomed.pid));
             if facts.is_some_and(doomed) && raw.op != abi::process_op::EXIT {
                 orders.end.push(key);
             }

@@ -174,6 +174,11 @@ impl Sessions {
         }
     }
 
+    pub(crate) fn record(&self, number: u64) -> Option<&Record> {
+        let live = self.live.get(&number).map(|session| &session.record);
+        live.or_else(|| Some(&self.older.get(&number)?.record))
+    }
+
     /// What was recorded and denied so far; `None` when there is no such session.
     pub(crate) fn sums(&self, number: u64) -> Option<(u64, u64)> {
         let older = || self.older.get(&number).map(|older| older.session.as_ref());

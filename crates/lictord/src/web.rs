@@ -8,19 +8,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lictor_api::control::{EventFilter, State, Status, StoreStatus, Verdicts};
+use lictor_api::control::{EventFilter, ProcessInfo, State, Status, StoreStatus, Verdicts};
 use lictor_api::event::Event;
 use lictor_api::settings::Settings;
-use lictor_api::view::{Actor, Component, Done, HealthState, SessionRow, VerdictAction};
+use lictor_api::view::{Actor, Component, Done, HealthState, Page, SessionRow, VerdictAction, Window};
 use lictor_bpf::PidFd;
 use lictor_http::{Fault, Live, Measure, MeasureKind, Options, Running, Tcp, Tls, UnixSocket};
 use lictor_judge::counters::RuleCounts;
 use lictor_store::audit::{self, Entry, Kind};
 use lictor_store::events::history::History;
 
-use crate::control;
 use crate::daemon::Daemon;
 use crate::desk::{Desk, Events, Host, Recording, Stored};
+use crate::{census, control, desk};
 
 /// Events that are kept in memory for lists and views: about 5 KB each.
 const KEPT: usize = 2_000;
@@ -300,6 +300,15 @@ impl Host for Governing {
             profile: None,
         };
         Ok(Some(sessions.into_iter().map(row).collect()))
+    }
+
+    fn processes(&self, hashes: bool, window: &Window) -> Result<Page<ProcessInfo>, Fault> {
+        let all = census::processes(&self.daemon).map_err(|error| Fault::Conflict(format!("{error:#}")))?;
+        let mut page = desk::part(all, window)?;
+        if hashes {
+            census::add_hashes(&self.daemon, &mut page.items);
+        }
+        Ok(page)
     }
 
     fn rule_counts(&self) -> Result<Option<Vec<(String, RuleCounts)>>, Fault> {

@@ -133,6 +133,16 @@ export interface components {
              */
             runtime?: string | null;
         };
+        /** @description A process, for ever: numbers are used again. */
+        Creator: {
+            /** Format: int32 */
+            pid: number;
+            /**
+             * Format: int64
+             * @description Nanoseconds of CLOCK_BOOTTIME.
+             */
+            start_time: number;
+        };
         /** @description How many were concerned. */
         Done: {
             /** Format: int64 */
@@ -521,6 +531,49 @@ export interface components {
             next?: string | null;
         };
         /** @description A part of a list, and where the next part begins. */
+        Page_ProcessInfo: {
+            items: {
+                agent?: string | null;
+                cmdline?: string | null;
+                container?: components["schemas"]["Container"] | null;
+                cwd?: string | null;
+                /**
+                 * Format: int64
+                 * @description How often something was denied to it.
+                 */
+                denied?: number;
+                /** @description It has ended; somebody whom it created lives. */
+                ended?: boolean;
+                exe?: string | null;
+                /** @description It is stopped before its first instruction, until somebody has judged it. */
+                held?: boolean;
+                /** @description The kernel's short name for it. */
+                name?: string | null;
+                parent?: components["schemas"]["Creator"] | null;
+                /** Format: int32 */
+                pid: number;
+                /**
+                 * Format: int32
+                 * @description Who looks after it now.
+                 */
+                ppid: number;
+                /** @description The session that governs it. */
+                session?: string | null;
+                /** @description Of its program, when hashes were asked for. */
+                sha256?: string | null;
+                /**
+                 * Format: int64
+                 * @description Nanoseconds of CLOCK_BOOTTIME; with `pid` its identity.
+                 */
+                start_time: number;
+                /** Format: int32 */
+                uid: number;
+                user?: string | null;
+            }[];
+            /** @description `cursor` of the request for what follows; null at the end. */
+            next?: string | null;
+        };
+        /** @description A part of a list, and where the next part begins. */
         Page_Profile: {
             items: {
                 name: string;
@@ -725,6 +778,45 @@ export interface components {
              * @description The other process's pid.
              */
             target?: number | null;
+        };
+        /** @description A process of the host, whether governed or not. Text as in events. */
+        ProcessInfo: {
+            agent?: string | null;
+            cmdline?: string | null;
+            container?: components["schemas"]["Container"] | null;
+            cwd?: string | null;
+            /**
+             * Format: int64
+             * @description How often something was denied to it.
+             */
+            denied?: number;
+            /** @description It has ended; somebody whom it created lives. */
+            ended?: boolean;
+            exe?: string | null;
+            /** @description It is stopped before its first instruction, until somebody has judged it. */
+            held?: boolean;
+            /** @description The kernel's short name for it. */
+            name?: string | null;
+            parent?: components["schemas"]["Creator"] | null;
+            /** Format: int32 */
+            pid: number;
+            /**
+             * Format: int32
+             * @description Who looks after it now.
+             */
+            ppid: number;
+            /** @description The session that governs it. */
+            session?: string | null;
+            /** @description Of its program, when hashes were asked for. */
+            sha256?: string | null;
+            /**
+             * Format: int64
+             * @description Nanoseconds of CLOCK_BOOTTIME; with `pid` its identity.
+             */
+            start_time: number;
+            /** Format: int32 */
+            uid: number;
+            user?: string | null;
         };
         ProcessNode: {
             args?: string[] | null;

@@ -131,8 +131,8 @@ static __always_inline struct lictor_scratch *scratch_at(u32 slot)
 	return bpf_map_lookup_elem(&scratch, &slot);
 }
 
-/* A free buffer, or a negative number when this CPU's are all in use (then the caller denies). */
-static __always_inline s32 scratch_take(void)
+/* A free buffer, or a negative number when this CPU's are all in use. */
+static __always_inline s32 scratch_find(void)
 {
 	u32 base = bpf_get_smp_processor_id() * LICTOR_SCRATCH_PER_CPU;
 #pragma unroll
@@ -147,8 +147,17 @@ static __always_inline s32 scratch_take(void)
 		if (s && s->used == 0 && __sync_val_compare_and_swap(&s->used, 0, 1) == 0)
 			return i;
 	}
-	count(LICTOR_COUNT_LOST_SCRATCH);
 	return -1;
+}
+
+/* The same for a caller that denies what it has no buffer for. */
+static __always_inline s32 scratch_take(void)
+{
+	s32 slot = scratch_find();
+
+	if (slot < 0)
+		count(LICTOR_COUNT_LOST_SCRATCH);
+	return slot;
 }
 
 static __always_inline void scratch_give(s32 slot)
@@ -228,6 +237,13 @@ static __always_inline void session_count(struct subject *s, bool denied)
 	}
 	if (denied)
 		count(LICTOR_COUNT_DENIED);
+}
+
+/* Whether processes that nobody governs are told of: for the host's process tree, and nothing is decided by it. */
+static __always_inline bool host_watched(void)
+{
+	struct lictor_control *c = the_control();
+	return c && c->watch_host;
 }
 
 struct facts {

@@ -290,6 +290,74 @@ __noinline u32 final_args(u32 slot, u64 from, u32 count)
 	return f.pos << 1 | (f.left != 0);
 }
 
+/* The event of an execution whose paths lie in the buffer: the program's from `pos`, the directory's from `middle`. */
+static __always_inline struct lictor_event *exec_event(struct lictor_scratch *buf, u32 slot, struct subject *s,
+							struct linux_binprm *bprm, u32 pos, u32 middle)
+{
+	if (pos < sizeof(struct lictor_event) + 8)
+		pos = sizeof(struct lictor_event) + 8;
+	u32 head = (pos - sizeof(struct lictor_event)) & ~7U & SCRATCH_MASK;
+	struct lictor_event *e = (void *)&buf->data[head];
+	__builtin_memset(e, 0, sizeof(*e));
+	event_subject(e, s);
+	e->op = bprm->interp != bprm->filename ? LICTOR_EXEC_OP_INTERPRETED : 0;
+	e->path_off = pos - head;
+	e->path_len = middle - pos;
+	e->path2_len = LICTOR_SCRATCH_TOP - middle;
+	e->cwd_len = e->path2_len;
+	u32 read = final_args(slot, BPF_CORE_READ(bprm, p), BPF_CORE_READ(bprm, argc));
+	u32 args = read >> 1;
+	if (args > LICTOR_ARGS_MAX)
+		args = LICTOR_ARGS_MAX;
+	e->detail = args + (read & 1); /* longer than args_len says: cut */
+	e->args_len = args;
+	e->size = LICTOR_SCRATCH_TOP - head + args;
+	return e;
+}
+
+static __always_inline u32 bounded_size(u32 size)
+{
+	return size > LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX ? LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX : size;
+}
+
+/* Where a path begins that walk_path wrote before `end`; `end` when there is none. One of another mount namespace will do:
+ * it is only shown. */
+static __always_inline u32 shown_path(struct lictor_scratch *buf, u32 slot, u64 dentry, u64 mnt, u32 end)
+{
+	int status = walk_path(slot, dentry, mnt, end, 0);
+
+	if (status && !(status == WALK_UNREACHABLE && buf->walk.done))
+		return end;
+	return buf->walk.pos;
+}
+
+/* An execution that nobody governs, told for the host's process tree. */
+static __noinline int host_executed(struct linux_binprm *bprm)
+{
+	struct subject s = {};
+	struct fs_struct *fs = bpf_get_current_task_btf()->fs;
+	s32 slot = scratch_find();
+	struct lictor_scratch *buf = slot < 0 ? 0 : scratch_at(slot);
+
+	if (!buf) {
+		count(LICTOR_COUNT_LOST_HOST);
+		return 0;
+	}
+	s.began = bpf_ktime_get_ns();
+	u32 middle = shown_path(buf, slot, (u64)BPF_CORE_READ(fs, pwd.dentry), mount_of(BPF_CORE_READ(fs, pwd.mnt)),
+				LICTOR_SCRATCH_TOP);
+	u32 pos = shown_path(buf, slot, (u64)BPF_CORE_READ(bprm, file, f_path.dentry),
+			     mount_of(BPF_CORE_READ(bprm, file, f_path.mnt)), middle);
+	struct lictor_event *e = exec_event(buf, slot, &s, bprm, pos, middle);
+	e->kind = LICTOR_EV_HOST;
+	e->op = LICTOR_HOST_EXEC;
+	e->object = bpf_get_current_cgroup_id();
+	if (bpf_ringbuf_output(&host, e, bounded_size(e->size), BPF_RB_NO_WAKEUP))
+		count(LICTOR_COUNT_LOST_HOST);
+	scratch_give(slot);
+	return 0;
+}
+
 /*
  * The execution, told, and judged where judges are asked. Argv is final, and nothing of the program has run. This is a
  * security hook and not the tracepoint behind it, since a hook is never left out (process.bpf.c, lictor_task_free).
@@ -314,27 +382,11 @@ static __always_inline int executed(struct subject *about, struct linux_binprm *
 	u32 middle = cwd.status ? end : cwd.pos;
 	rights_of(&s, &exe, (u64)BPF_CORE_READ(bprm, file, f_path.dentry),
 		  mount_of(BPF_CORE_READ(bprm, file, f_path.mnt)), place | middle);
-	u32 pos = exe.status ? middle : exe.pos;
-	if (pos < sizeof(struct lictor_event) + 8)
-		pos = sizeof(struct lictor_event) + 8;
-	u32 head = (pos - sizeof(struct lictor_event)) & ~7U & SCRATCH_MASK;
-	struct lictor_event *e = (void *)&buf->data[head];
-	__builtin_memset(e, 0, sizeof(*e));
-	event_subject(e, &s);
+	struct lictor_event *e = exec_event(buf, slot, &s, bprm, exe.status ? middle : exe.pos, middle);
+	u32 args = e->args_len;
 	e->kind = LICTOR_EV_EXEC;
-	e->op = bprm->interp != bprm->filename ? LICTOR_EXEC_OP_INTERPRETED : 0;
 	e->enforced = s.flags & LICTOR_ENFORCE ? 1 : 0;
 	e->rights = exe.accept;
-	e->path_off = pos - head;
-	e->path_len = middle - pos;
-	e->path2_len = end - middle;
-	e->cwd_len = e->path2_len;
-	u32 read = final_args(slot, BPF_CORE_READ(bprm, p), BPF_CORE_READ(bprm, argc));
-	u32 args = read >> 1;
-	if (args > LICTOR_ARGS_MAX)
-		args = LICTOR_ARGS_MAX;
-	e->detail = args + (read & 1); /* longer than args_len says: cut */
-	e->args_len = args;
 	if (s.flags & LICTOR_JUDGED) {
 		u64 object = object_print((u64)BPF_CORE_READ(bprm, file)), invocation = 0;
 		*(u64 *)&buf->data[LICTOR_SCRATCH_TOP + (args & (LICTOR_SCRATCH_TOP - 1))] = 0;
@@ -342,13 +394,10 @@ static __always_inline int executed(struct subject *about, struct linux_binprm *
 			invocation = invocation_print(slot, args);
 		consult(&s, e, object, invocation);
 	}
-	u32 size = end - head + args;
-	e->size = size;
 	e->latency_ns = bpf_ktime_get_ns() - s.began;
 	session_count(&s, e->reason != 0);
 	count(LICTOR_COUNT_EVENTS);
-	if (size > LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX)
-		size = LICTOR_SCRATCH_TOP + LICTOR_ARGS_MAX;
+	u32 size = bounded_size(e->size);
 	u64 wake = e->judged >= LICTOR_JUDGED_UNKNOWN ? BPF_RB_FORCE_WAKEUP : WAKE(events);
 	if (e->reason ? bpf_ringbuf_output(&denials, e, size, WAKE(denials)) : bpf_ringbuf_output(&events, e, size, wake))
 		count(LICTOR_COUNT_LOST_RING);
@@ -389,6 +438,8 @@ int BPF_PROG(lictor_bprm_committed, struct linux_binprm *bprm)
 
 	if (!governed(&s)) {
 		ungoverned_exec(bprm);
+		if (host_watched())
+			host_executed(bprm);
 		return 0;
 	}
 	struct lictor_label *label = bpf_task_storage_get(&task_labels, bpf_get_current_task_btf(), 0, 0);

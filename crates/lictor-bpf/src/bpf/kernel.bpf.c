@@ -255,6 +255,32 @@ int BPF_PROG(lictor_bpf_prog, struct bpf_prog *prog)
 	return VERDICT(guarded());
 }
 
+/* Every process of the host that still lives, for the daemon's census: once for each thread, of which the first counts. */
+SEC("iter/task")
+int lictor_census(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct lictor_process p = {};
+
+	if (!task || task->pid != task->tgid)
+		return 0;
+	/* Ended, and nobody has asked for its status yet; the first thread may end before others. */
+	if (task->exit_state && BPF_CORE_READ(task, signal, live.counter) <= 0)
+		return 0;
+	struct lictor_label *label = bpf_task_storage_get(&task_labels, task, 0, 0);
+	if (label && (label->flags & LICTOR_GOVERNED))
+		p.session = label->session;
+	p.start_ns = task->start_boottime;
+	p.cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	p.pid = task->tgid;
+	p.ppid = BPF_CORE_READ(task, real_parent, tgid);
+	p.uid = BPF_CORE_READ(task, cred, uid.val);
+	p.gid = BPF_CORE_READ(task, cred, gid.val);
+	BPF_CORE_READ_STR_INTO(&p.comm, task, comm);
+	bpf_seq_write(ctx->meta->seq, &p, sizeof(p));
+	return 0;
+}
+
 /* What the daemon's own descriptors stand for, as the hooks will see it: stat(2) shows other numbers on overlay and
  * btrfs. Run once for a batch of O_PATH descriptors. */
 SEC("iter/task_file")

@@ -119,6 +119,15 @@ struct cred {
 	kuid_t euid;
 	struct user_namespace *user_ns;
 };
+struct kernfs_node {
+	u64 id;
+};
+struct cgroup {
+	struct kernfs_node *kn;
+};
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
 struct signal_struct {
 	atomic_t live; /* threads that have not begun to exit */
 };
@@ -138,6 +147,8 @@ struct task_struct {
 	const struct cred *cred;
 	const struct cred *real_cred;
 	struct signal_struct *signal;
+	struct css_set *cgroups;
+	int exit_state;
 	char comm[16];
 };
 struct linux_binprm {
@@ -216,6 +227,14 @@ struct bpf_prog {
 };
 struct bpf_iter_meta {
 	struct seq_file *seq;
+};
+struct bpf_iter__task {
+	union {
+		struct bpf_iter_meta *meta;
+	};
+	union {
+		struct task_struct *task;
+	};
 };
 struct bpf_iter__task_file {
 	union {

@@ -9,5 +9,6 @@
 struct lictor_policy _policy SEC(".rodata.types");
 struct lictor_event _event SEC(".rodata.types");
 struct lictor_identity _identity SEC(".rodata.types");
+struct lictor_process _process SEC(".rodata.types");
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

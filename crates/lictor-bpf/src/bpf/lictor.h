@@ -13,7 +13,7 @@
 
 /* Bumped whenever a map's layout, an event's, or the meaning of a field changes. A daemon reads the events of an older
  * build's programs only when this number is its own. */
-#define LICTOR_ABI 2
+#define LICTOR_ABI 3
 
 #define LICTOR_SESSIONS 4096 /* sessions at once; one more is refused by the daemon, never run ungoverned */
 
@@ -90,6 +90,7 @@
 #define LICTOR_EV_MEMORY 5
 #define LICTOR_EV_PRIVILEGE 6
 #define LICTOR_EV_SESSION_END 7
+#define LICTOR_EV_HOST 8 /* in `host` only: a process that nobody governs */
 
 /* lictor_event.op, by kind */
 #define LICTOR_FILE_READ 1
@@ -111,6 +112,9 @@
 #define LICTOR_PROC_SIGNAL 3
 #define LICTOR_PROC_TRACE 4
 #define LICTOR_PROC_SETUID 5
+#define LICTOR_HOST_FORK 1 /* told of the child */
+#define LICTOR_HOST_EXEC 2 /* `detail` as of any execution; `object` is the control group */
+#define LICTOR_HOST_EXIT 3 /* `detail` is the kernel's exit code */
 #define LICTOR_MEM_MAP 1
 #define LICTOR_MEM_PROTECT 2
 #define LICTOR_PRIV_CAPABILITY 1
@@ -225,6 +229,8 @@ struct lictor_control {
 	__u32 storage_may_fail; /* before 6.2 task storage can answer "none" while it is busy */
 	__u32 abi; /* LICTOR_ABI of the build that loaded the programs */
 	__u64 secret[2]; /* of the fingerprints; written once */
+	__u32 watch_host; /* tell of the processes that nobody governs, too */
+	__u32 pad;
 };
 
 struct lictor_network_key {
@@ -291,6 +297,18 @@ struct lictor_identity {
 	__u32 mode;
 };
 
+/* What the task iterator tells about one process of the host. */
+struct lictor_process {
+	__u64 start_ns; /* as in lictor_event */
+	__u64 cgroup; /* number of its control group in the version 2 hierarchy */
+	__u64 session; /* 0: nobody governs it */
+	__u32 pid;
+	__u32 ppid;
+	__u32 uid;
+	__u32 gid;
+	char comm[16];
+};
+
 /*
  * One event; behind it path_len bytes of path, then path2_len, then args_len.
  * Numbers that do not apply are 0 and the decoder leaves the fact out.
@@ -344,6 +362,7 @@ struct lictor_event {
 #define LICTOR_COUNT_LABEL_FALLBACK 5
 #define LICTOR_COUNT_RENAME_RETRY 6
 #define LICTOR_COUNT_LOST_TASK 7
-#define LICTOR_COUNTERS 8
+#define LICTOR_COUNT_LOST_HOST 8 /* of processes that nobody governs: told by the next census */
+#define LICTOR_COUNTERS 9
 
 #endif

@@ -136,6 +136,12 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4 << 20);
 } denials SEC(".maps");
+/* Of processes that nobody governs. A ring of its own, so that a busy host costs no session an event; smaller, since what
+ * does not fit is found by the next census. The daemon maps each ring twice, and is charged for it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 2 << 20);
+} host SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -3,7 +3,7 @@
  * Processes: the label's inheritance, the tree, and what one process does to another.
  *
  * Sees:     fork (before the child can run), exit, changes of identity; signals, tracing, scheduling and limits of
- *           other tasks.
+ *           other tasks. Forks and exits of processes that nobody governs too, for the host's process tree.
  * Enforces: the label is never shed; a session's processes act on each other and on nobody else (interface 3.5).
  * Answers:  evasions 55-58, 60, 63-68, 72, 74, 105, 113, 114, 116, 117, 132.
  */
@@ -162,14 +162,43 @@ static __always_inline void process_event(u16 op, u32 detail, u32 detail2)
 	settle(&s, &f);
 }
 
+/* A process that nobody governs, told for the tree. What is lost here is found by the daemon's next census. */
+static __noinline int tell_of_host(struct task_struct *task, u32 op, u32 detail)
+{
+	struct lictor_event *e = bpf_ringbuf_reserve(&host, sizeof(*e), 0);
+
+	if (!e) {
+		count(LICTOR_COUNT_LOST_HOST);
+		return 0;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->size = sizeof(*e);
+	e->kind = LICTOR_EV_HOST;
+	e->op = op;
+	e->time_ns = bpf_ktime_get_ns();
+	e->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	e->pid = BPF_CORE_READ(task, tgid);
+	e->tid = e->pid;
+	e->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	e->uid = BPF_CORE_READ(task, cred, uid.val);
+	e->gid = BPF_CORE_READ(task, cred, gid.val);
+	e->detail = detail;
+	BPF_CORE_READ_STR_INTO(&e->comm, task, comm);
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP); /* nobody waits for it */
+	return 0;
+}
+
 /* The child has its numbers and cannot run yet. */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(lictor_fork, struct task_struct *parent, struct task_struct *child)
 {
 	struct lictor_label *label = bpf_task_storage_get(&task_labels, child, 0, 0);
 
-	if (!label || !(label->flags & LICTOR_GOVERNED))
+	if (!label || !(label->flags & LICTOR_GOVERNED)) {
+		if (child->pid == child->tgid && host_watched())
+			tell_of_host(child, LICTOR_HOST_FORK, 0);
 		return 0;
+	}
 	u32 tid = child->pid;
 	struct lictor_label copy = *label;
 	struct lictor_thread *thread = bpf_task_storage_get(&threads, child, 0, 0);
@@ -187,8 +216,11 @@ int BPF_PROG(lictor_exit, struct task_struct *task)
 {
 	struct lictor_label *label = bpf_task_storage_get(&task_labels, task, 0, 0);
 
-	if (!label || !(label->flags & LICTOR_GOVERNED))
+	if (!label || !(label->flags & LICTOR_GOVERNED)) {
+		if (!task->signal->live.counter && host_watched())
+			tell_of_host(task, LICTOR_HOST_EXIT, task->exit_code);
 		return 0;
+	}
 	u32 tid = task->pid, flags = label->flags;
 	/* The process, when it was the last of its threads: the first may end before, and another be its end or execute. */
 	if (!task->signal->live.counter)

@@ -175,6 +175,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(sessions::overview))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::one))
+        .routes(routes!(sessions::processes))
         .routes(routes!(events::list))
         .routes(routes!(events::one))
         .routes(routes!(events::investigate))

@@ -4,11 +4,12 @@
 use axum::Json;
 use axum::extract::State;
 use jiff::{SignedDuration, Timestamp};
+use lictor_api::control::ProcessInfo;
 use lictor_api::query::When;
 use lictor_api::view::{Overview, Page, SessionDetail, SessionRow};
 
 use super::{App, Refusal};
-use crate::access::Viewer;
+use crate::access::{Admin, Viewer};
 use crate::error::ApiError;
 use crate::params::{Name, Params};
 
@@ -52,4 +53,19 @@ pub(super) async fn one(
 ) -> Result<Json<SessionDetail>, ApiError> {
     params.done()?;
     app.json(move |backend| backend.session(&id)).await
+}
+
+/// Every process of the host, governed or not, and the ended that live ones descend from; by number
+#[utoipa::path(get, path = "/api/v1/processes", tag = "sessions",
+    params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$"),
+        ("hashes" = Option<bool>, Query, description = "With the SHA-256 of each program, which is read for it")),
+    responses((status = 200, body = Page<ProcessInfo>), Refusal))]
+pub(super) async fn processes(
+    State(app): State<App>,
+    _: Admin,
+    mut params: Params,
+) -> Result<Json<Page<ProcessInfo>>, ApiError> {
+    let (window, hashes) = (params.window()?, params.flag("hashes")?);
+    params.done()?;
+    app.json(move |backend| backend.processes(hashes, &window)).await
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lictor_api::alert::{Alert, AlertChange, AlertFilter, NewSilence, Silence};
-use lictor_api::control::{Status, Verdicts};
+use lictor_api::control::{ProcessInfo, Status, Verdicts};
 use lictor_api::event::Event;
 use lictor_api::explain::explain;
 use lictor_api::query::{EventQuery, Order};
@@ -62,6 +62,10 @@ pub trait Host: Send + Sync + 'static {
     fn noted(&self, actor: &Actor, what: &str);
     /// `None` where sessions are known by their events alone.
     fn live_sessions(&self) -> Result<Option<Vec<SessionRow>>, Fault>;
+    /// Every process of the host, by number.
+    fn processes(&self, _hashes: bool, _window: &Window) -> Result<Page<ProcessInfo>, Fault> {
+        Err(Fault::Conflict("this is a recording: no process of it lives".into()))
+    }
     /// `None` where they are known by the events alone.
     fn rule_counts(&self) -> Result<Option<Vec<(String, RuleCounts)>>, Fault>;
     /// Counts policies that were in force.
@@ -160,7 +164,7 @@ impl Desk {
 }
 
 /// A part of a list that is made anew for each request; its cursor is the place in it.
-fn part<T>(all: Vec<T>, window: &Window) -> Result<Page<T>, Fault> {
+pub(crate) fn part<T>(all: Vec<T>, window: &Window) -> Result<Page<T>, Fault> {
     let from = match &window.cursor {
         None => 0,
         Some(cursor) => {
@@ -173,6 +177,10 @@ fn part<T>(all: Vec<T>, window: &Window) -> Result<Page<T>, Fault> {
 }
 
 impl Backend for Desk {
+    fn processes(&self, hashes: bool, window: &Window) -> Result<Page<ProcessInfo>, Fault> {
+        self.host.processes(hashes, window)
+    }
+
     fn status(&self) -> Result<Status, Fault> {
         self.host.status()
     }
