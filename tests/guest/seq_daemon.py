@@ -71,7 +71,7 @@ def resident(suite):
         return {line.split(":")[0]: int(line.split()[1]) for line in lines if line.startswith(("VmRSS", "VmHWM", "Rss"))}
 
 
-@sequence("memory", "the idle daemon stays under 60 MB, under 75 MB with all the events that it keeps in memory, and under 150 MB with the shipped rules", once=True)
+@sequence("memory", "the idle daemon stays under 60 MB, under 75 MB with all the events that it keeps in memory, and under 120 MB with the shipped rules", once=True)
 def memory(suite):
     state, aside = pathlib.Path(STATE), pathlib.Path(f"{STATE}-aside")
     suite.daemon.stop()
@@ -96,7 +96,7 @@ def memory(suite):
     require(max(busy["VmRSS"], again["VmRSS"]) < 75 * 1024, f"kB resident with events in memory: {busy}, and after a restart: {again}")
     with shipped_rules(suite):
         judging = resident(suite)
-    require(judging["VmRSS"] < 150 * 1024, f"kB resident with all shipped rules in force: {judging}")
+    require(judging["VmRSS"] < 120 * 1024, f"kB resident with all shipped rules in force: {judging}")
     return f"{new['VmRSS']} kB, {busy['VmRSS']} kB after 2,500 denials, {again['VmRSS']} kB after a restart, {judging['VmRSS']} kB with the shipped rules"
 
 

@@ -15,6 +15,9 @@ pub fn keep_little_freed_memory() {
         libc::mallopt(libc::M_MMAP_THRESHOLD, OF_ITS_OWN);
         libc::mallopt(libc::M_TRIM_THRESHOLD, OF_ITS_OWN);
     }
+    // The kernel would give whole pages of 2 MiB where a few blocks are left, and join again what was given back. Where it
+    // does not know the call, that costs memory and nothing else.
+    let _memory_only = nix::sys::prctl::set_thp_disable(true);
 }
 
 /// Gives the kernel back what has been freed: what a start or a storm of events took would else stay ours for good.

@@ -106,6 +106,8 @@ pub(crate) fn read(daemon: &Daemon) {
             }
             take_round(daemon, &rings, &receiver, wait);
             if daemon.judging.poll_rules() {
+                // To read them takes twice what they take.
+                return_freed_memory();
                 daemon.tell_rules(&Actor::Lictor);
                 let changing = &mut *daemon.lock();
                 if let Err(error) = changing.sessions.renew_judges(&daemon.sensor) {
