@@ -15,7 +15,7 @@ import time
 from sequence import PATH, Untried, events_in, require, sequence, wait_until
 from tiers import classifier, require_tiers, shipped_rules
 
-SECONDS_EACH = 12
+SECONDS_EACH = 8
 SHARE = 0.9
 # What their authors call more than discovery, and discovery itself.
 ATTACKS, DISCOVERY = ("must_detect", "should_alert"), ("recon_log",)

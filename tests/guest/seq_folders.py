@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import subprocess
 
-from sequence import environment, require, sequence
+from sequence import environment, require, sequence, times
 from sessions import Session
 
 
@@ -25,7 +25,7 @@ def moved_folders(suite):
             require(status_ == 1 and suite.ground.secret.encode() not in out, f"THROUGH {when}: {path} was read ({status_})")
 
     try:
-        for number in range(60):
+        for number in range(times(suite, 60, 20)):
             open_.mkdir()
             (open_ / "id").write_text(suite.ground.secret)
             read(open_ / "id", True, "before the move")

@@ -44,6 +44,11 @@ def sequence(id, title, *evasions, judge=None, once=False):
     return register
 
 
+def times(suite, whole, elsewhere):
+    """How often something is done: `whole` where everything is tried, fewer times on the other kernels."""
+    return whole if suite.options.everywhere or os.uname().release.startswith(ONE_KERNEL) else elsewhere
+
+
 def require(condition, message):
     if not condition:
         raise Failure(message)

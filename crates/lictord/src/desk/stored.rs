@@ -94,8 +94,10 @@ fn some(
     let filter = narrowed(query);
     let end = Instant::now() + LONGEST;
     let mut wanted = Vec::new();
+    // One more says whether there is more. Where the index knows all that is wanted, these are enough.
+    let mut at_once = limit.saturating_add(1).min(AT_ONCE);
     loop {
-        let page = events::Page { order, after, limit: AT_ONCE };
+        let page = events::Page { order, after, limit: std::mem::replace(&mut at_once, AT_ONCE) };
         let found = reader.query(&filter, page).map_err(fault)?;
         for (number, event) in found.events {
             if wanted.len() == limit {
