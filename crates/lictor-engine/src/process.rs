@@ -106,7 +106,7 @@ pub struct Counted {
     pub cgroup: u64,
     /// 0: nobody governs it.
     pub session: u64,
-    /// Where the tree did not know it.
+    /// Where the tree did not know it, or knew no more than a name.
     pub program: Option<Program>,
 }
 
@@ -141,13 +141,12 @@ pub struct ProcessTree {
 impl ProcessTree {
     /// A governed process was seen acting; what is not known about it yet is inherited from its parent.
     pub fn seen(&mut self, key: ProcessKey, session: u64, ppid: u32, uid: u32, gid: u32) {
-        if let Some(facts) = self.living_mut(key) {
-            (facts.ppid, facts.uid, facts.gid) = (ppid, uid, gid);
-            if facts.session != session {
-                facts.session = session;
-                facts.creators = Box::new([ppid]);
+        match self.living_mut(key) {
+            Some(facts) if facts.session == session => {
+                (facts.ppid, facts.uid, facts.gid) = (ppid, uid, gid);
+                return;
             }
-            return;
+            _ => {}
         }
         let mut creators = vec![ppid];
         let mut program = None;
@@ -157,8 +156,14 @@ impl ProcessTree {
             creators.extend(parent.creators.iter().take(MAX_DEPTH - 1));
             program = parent.program.clone();
         }
-        let facts = ProcessFacts { ppid, uid, gid, session, program, creators: creators.into(), ..Default::default() };
-        self.insert(key, facts);
+        let creators = creators.into();
+        match self.living_mut(key) {
+            Some(facts) => {
+                (facts.ppid, facts.uid, facts.gid) = (ppid, uid, gid);
+                (facts.session, facts.creators) = (session, creators);
+            }
+            None => self.insert(key, ProcessFacts { ppid, uid, gid, session, program, creators, ..Default::default() }),
+        }
     }
 
     /// A process whom nobody governs started, or was seen for the first time. One that is known stays as it is.
@@ -204,9 +209,9 @@ impl ProcessTree {
         }
     }
 
-    /// Which of these the tree has no program of.
+    /// Which of these the tree has no more than a name of: the kernel's own threads take theirs after they have begun.
     pub fn unknown(&self, keys: impl Iterator<Item = ProcessKey>) -> HashSet<ProcessKey> {
-        keys.filter(|key| self.get(*key).is_none_or(|facts| facts.program.is_none())).collect()
+        keys.filter(|key| self.get(*key).is_none_or(|facts| facts.exe().is_none())).collect()
     }
 
     /// Who lives, by a census that began at `at_ns` of CLOCK_BOOTTIME: newcomers are taken in, and who is missing has
@@ -227,6 +232,7 @@ impl ProcessTree {
             if self.ended.contains_key(&counted.key) {
                 continue; // its end was told since
             }
+            self.adopt(counted.key, counted.ppid);
             if counted.session == 0 {
                 self.host_executed(counted);
                 continue;
@@ -377,6 +383,22 @@ impl ProcessTree {
             facts.parent = Some(ProcessKey { pid: facts.ppid, start_ns: *start_ns });
         }
         self.alive.insert(key.pid, (key.start_ns, facts));
+    }
+
+    /// One whose creator was not known when it was first told of: who looks after it is the best that is known.
+    fn adopt(&mut self, key: ProcessKey, ppid: u32) {
+        if self.living_mut(key).is_none_or(|facts| facts.parent.is_some()) {
+            return;
+        }
+        let Some((start_ns, above)) = self.alive.get_mut(&ppid).filter(|(start_ns, _)| *start_ns <= key.start_ns)
+        else {
+            return;
+        };
+        above.children += 1;
+        let parent = ProcessKey { pid: ppid, start_ns: *start_ns };
+        if let Some(facts) = self.living_mut(key) {
+            facts.parent = Some(parent);
+        }
     }
 
     fn run(&mut self, key: ProcessKey, program: Program) {
@@ -573,6 +595,11 @@ mod tests {
         assert!(tree.is_alive(&key(11, 2)));
         // Its session's tree ends where the session does.
         assert_eq!(tree.ancestors(11, 7).count(), 1);
+        tree.host_started(key(12, 3), 11, 0, 0);
+        tree.seen(key(12, 3), 7, 11, 0, 0);
+        assert!([10, 11].into_iter().all(|pid| tree.get(key(12, 3)).unwrap().descends_from(pid)));
+        assert_eq!(tree.started_by(key(11, 2)), [key(12, 3)]);
+        let facts = tree.get(key(11, 2)).unwrap();
         assert_eq!(tree.get(facts.parent().unwrap()).unwrap().exe(), Some(&b"/usr/bin/lictor"[..]));
     }
 
@@ -583,7 +610,8 @@ mod tests {
         tree.host_executed(running(key(2, 2), 1, "/bin/gone", "gone"));
         tree.seen(key(3, 3), 7, 1, 0, 0);
         tree.host_executed(running(key(9, 90), 1, "/bin/late", "late"));
-        assert_eq!(tree.unknown([key(1, 1), key(4, 4)].into_iter()).len(), 1);
+        tree.host_started(key(7, 7), 0, 0, 0);
+        assert_eq!(tree.unknown([key(1, 1), key(4, 4), key(7, 7)].into_iter()), HashSet::from([key(4, 4), key(7, 7)]));
         let known = |key| Counted { key, ppid: 0, uid: 5, gid: 5, cgroup: 0, session: 0, program: None };
         let governed = Counted { session: 8, ..running(key(6, 7), 5, "/usr/bin/agent", "agent") };
         let found = [running(key(5, 6), 4, "/bin/child", "child"), running(key(4, 4), 1, "/bin/new", "new"), governed];
@@ -595,6 +623,13 @@ mod tests {
         assert!(tree.has_exited(key(2, 2)) && tree.has_exited(key(3, 3)));
         assert!(tree.is_alive(&key(9, 90)), "it began after the census");
         assert_eq!(tree.get(key(5, 6)).unwrap().parent(), Some(key(4, 4)));
+        // Told of before whoever created it.
+        tree.seen(key(31, 60), 9, 30, 0, 0);
+        tree.host_executed(running(key(30, 59), 1, "/usr/bin/lictor", "lictor"));
+        assert_eq!(tree.get(key(31, 60)).unwrap().parent(), None);
+        let late = Counted { session: 9, ..running(key(31, 60), 30, "/usr/bin/agent", "agent") };
+        tree.count(vec![known(key(1, 1)), running(key(30, 59), 1, "/usr/bin/lictor", "lictor"), late], 70);
+        assert_eq!(tree.get(key(31, 60)).unwrap().parent(), Some(key(30, 59)));
     }
 
     #[test]

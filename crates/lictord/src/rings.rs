@@ -101,10 +101,11 @@ pub(crate) fn read(daemon: &Daemon) {
                 0 => ROUND,
                 _ => IDLE_ROUND,
             };
-            if let Some(host) = &host {
-                take_host(daemon, host, &host_told, &mut host_taken);
-            }
-            take_round(daemon, &rings, &receiver, wait);
+            take_round(daemon, &rings, &receiver, wait, |busy| {
+                if let Some(host) = &host {
+                    take_host(daemon, host, &host_told, &mut host_taken, busy);
+                }
+            });
             if daemon.judging.poll_rules() {
                 // To read them takes twice what they take.
                 return_freed_memory();
@@ -120,17 +121,26 @@ pub(crate) fn read(daemon: &Daemon) {
                 tracing::error!("a thread that read an older build's rings panicked");
             }
         }
-        take_round(daemon, &rings, &receiver, Duration::ZERO);
+        take_round(daemon, &rings, &receiver, Duration::ZERO, |_| {});
         daemon.no_more_rounds();
     });
 }
 
-fn take_round(daemon: &Daemon, rings: &Rings<'_>, receiver: &Receiver<Told>, wait: Duration) {
+/// `before` is done between reading and taking, and told whether there is something: a session's first process is known
+/// before its events when what the kernel told of whoever started it is taken first.
+fn take_round(
+    daemon: &Daemon,
+    rings: &Rings<'_>,
+    receiver: &Receiver<Told>,
+    wait: Duration,
+    before: impl FnOnce(bool),
+) {
     if let Err(error) = rings.poll(wait, BATCH) {
         tracing::error!("cannot read the kernel's events: {error}");
         std::thread::sleep(ROUND);
     }
     let round = Round::gather(receiver);
+    before(!round.records.is_empty());
     daemon.take(&round);
     if round.emptied() {
         daemon.round_done();
@@ -172,9 +182,10 @@ fn read_older(daemon: &Daemon, older: Arc<Legacy>, sender: &Sender<Told>) {
     }
 }
 
-/// What the kernel told of processes that nobody governs, every [`HOST_ROUND`] or when somebody wants it.
-fn take_host(daemon: &Daemon, rings: &Rings<'_>, told: &Receiver<Told>, last: &mut Instant) {
-    if !daemon.census.wanted.swap(false, Ordering::AcqRel) && last.elapsed() < HOST_ROUND {
+/// What the kernel told of processes that nobody governs: before events of sessions (`busy`), every [`HOST_ROUND`], or when
+/// somebody wants it.
+fn take_host(daemon: &Daemon, rings: &Rings<'_>, told: &Receiver<Told>, last: &mut Instant, busy: bool) {
+    if !daemon.census.wanted.swap(false, Ordering::AcqRel) && !busy && last.elapsed() < HOST_ROUND {
         return;
     }
     *last = Instant::now();

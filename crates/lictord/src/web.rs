@@ -179,6 +179,7 @@ impl Host for Governing {
         Ok(serde_json::json!({
             "policy": settings.policy, "rules": settings.rules, "state": settings.state, "control": settings.control,
             "pins": settings.pins, "self_protection": settings.self_protection, "fail_closed": settings.fail_closed,
+            "watch_host": settings.watch_host,
             "automaton_cells": settings.automaton_cells,
             "judge": {
                 "default_action": settings.judge.default_action,
@@ -228,6 +229,11 @@ impl Host for Governing {
             Measure::counter("kernel_events", "Events that the kernel programs told", counter("events")),
             Measure::counter("kernel_denials", "Operations that the kernel programs denied", counter("denied")),
             Measure::counter("ring_lost", "Events that found no room in the ring", counter("lost_ring")),
+            Measure::counter(
+                "host_lost",
+                "What could not be told of processes that nobody governs; the next census finds it",
+                counter("lost_host"),
+            ),
             Measure::counter("undecodable", "Events that could not be decoded", counter("undecodable")),
             Measure::counter(
                 "judge_default_action",

@@ -55,7 +55,7 @@ static __always_inline bool label_of(struct task_struct *task, struct lictor_lab
 /* Who acts, and the policy in force at this moment; one access is judged by one policy from begin to end. */
 struct subject {
 	u64 session;
-	u64 began;
+	u64 began; /* 0: the clock was not looked at yet */
 	u32 slot;
 	u32 label_flags;
 	u32 policy; /* 0: none, and everything is denied */
@@ -66,15 +66,16 @@ struct subject {
 	u32 judge;
 };
 
-/* True when the current task is governed. Fills what the decision needs. */
-static __noinline int governed(struct subject *s)
+/* True when the current task is governed. Fills what the decision needs, but for the clock: most opens are over before
+ * somebody would want to know the time. */
+static __noinline int subject_of(struct subject *s)
 {
 	struct lictor_label label;
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	if (!label_of(task, &label) || !(label.flags & LICTOR_GOVERNED))
 		return false;
-	s->began = bpf_ktime_get_ns();
+	s->began = 0;
 	s->session = label.session;
 	s->slot = label.slot;
 	s->label_flags = label.flags;
@@ -107,6 +108,15 @@ static __noinline int governed(struct subject *s)
 	return true;
 }
 
+/* The same, and the clock runs: what is decided here is told with the time that it took. */
+static __always_inline int governed(struct subject *s)
+{
+	if (!subject_of(s))
+		return false;
+	s->began = bpf_ktime_get_ns();
+	return true;
+}
+
 static __always_inline bool same_session(struct task_struct *task, struct subject *s)
 {
 	struct lictor_label label;
@@ -131,8 +141,8 @@ static __always_inline struct lictor_scratch *scratch_at(u32 slot)
 	return bpf_map_lookup_elem(&scratch, &slot);
 }
 
-/* A free buffer, or a negative number when this CPU's are all in use. */
-static __always_inline s32 scratch_find(void)
+/* A free buffer, or a negative number when this CPU's are all in use (then the caller denies). */
+static __always_inline s32 scratch_take(void)
 {
 	u32 base = bpf_get_smp_processor_id() * LICTOR_SCRATCH_PER_CPU;
 #pragma unroll
@@ -147,17 +157,17 @@ static __always_inline s32 scratch_find(void)
 		if (s && s->used == 0 && __sync_val_compare_and_swap(&s->used, 0, 1) == 0)
 			return i;
 	}
+	count(LICTOR_COUNT_LOST_SCRATCH);
 	return -1;
 }
 
-/* The same for a caller that denies what it has no buffer for. */
-static __always_inline s32 scratch_take(void)
+/* For what is only told: this CPU's last buffer and no other, so that whoever is governed finds one. Negative: it is in use. */
+static __always_inline s32 scratch_spare(void)
 {
-	s32 slot = scratch_find();
+	u32 last = bpf_get_smp_processor_id() * LICTOR_SCRATCH_PER_CPU + LICTOR_SCRATCH_PER_CPU - 1;
+	struct lictor_scratch *s = scratch_at(last);
 
-	if (slot < 0)
-		count(LICTOR_COUNT_LOST_SCRATCH);
-	return slot;
+	return s && __sync_val_compare_and_swap(&s->used, 0, 1) == 0 ? (s32)last : -1;
 }
 
 static __always_inline void scratch_give(s32 slot)

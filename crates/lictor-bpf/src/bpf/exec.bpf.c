@@ -53,7 +53,7 @@ int BPF_PROG(lictor_bprm_check, struct linux_binprm *bprm)
 {
 	struct subject s;
 
-	if (!governed(&s))
+	if (!subject_of(&s))
 		return 0;
 	if (s.flags & LICTOR_HAS_HASHES)
 		return 0; /* lictor_bprm_check_hashed's */
@@ -109,7 +109,7 @@ static __always_inline int map_exec(struct file *file, u16 op, unsigned long pro
 {
 	struct subject s;
 
-	if (!file || !(prot & PROT_EXEC) || !governed(&s))
+	if (!file || !(prot & PROT_EXEC) || !subject_of(&s))
 		return 0;
 	struct access a = {};
 	exec_access(&a, file, NEED_LIBRARY, LICTOR_EV_MEMORY, op);
@@ -124,7 +124,7 @@ int BPF_PROG(lictor_mmap_file, struct file *file, unsigned long reqprot, unsigne
 
 	if (!denied && file && (prot & PROT_WRITE) && (flags & MAP_TYPE) != 2 /* MAP_PRIVATE */) {
 		struct subject s;
-		if (!governed(&s))
+		if (!subject_of(&s))
 			return 0;
 		u32 type = file->f_inode->i_mode & S_IFMT;
 		if (type == S_IFREG) {
@@ -336,7 +336,7 @@ static __noinline int host_executed(struct linux_binprm *bprm)
 {
 	struct subject s = {};
 	struct fs_struct *fs = bpf_get_current_task_btf()->fs;
-	s32 slot = scratch_find();
+	s32 slot = scratch_spare();
 	struct lictor_scratch *buf = slot < 0 ? 0 : scratch_at(slot);
 
 	if (!buf) {

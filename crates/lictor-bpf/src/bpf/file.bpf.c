@@ -154,7 +154,7 @@ int BPF_PROG(lictor_file_open, struct file *file)
 {
 	struct subject s;
 
-	if (!governed(&s)) {
+	if (!subject_of(&s)) {
 		if (!(file->f_mode & FMODE_WRITE) || !guarded())
 			return 0;
 		return VERDICT(our_object((u64)file->f_path.dentry)); /* evasions 115, 118, 129 */
@@ -171,7 +171,7 @@ int BPF_PROG(lictor_file_receive, struct file *file)
 {
 	struct subject s;
 
-	if (!governed(&s))
+	if (!subject_of(&s))
 		return 0;
 	u32 type = file->f_inode->i_mode & S_IFMT;
 	if (type == S_IFSOCK || type == S_IFIFO)

@@ -568,6 +568,8 @@ __noinline int judge(struct subject *s, struct access *a)
 
 	if (!s || !a)
 		return 1;
+	if (!s->began)
+		s->began = bpf_ktime_get_ns();
 	u32 enforced = s->flags & LICTOR_ENFORCE;
 	s32 slot = scratch_take();
 	if (slot < 0)
