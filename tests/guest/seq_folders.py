@@ -13,7 +13,7 @@ from sessions import Session
 @sequence("moved-folders", "what was found out about a folder is not believed of what later stands in its place", 5, 11, 12, 138)
 def moved_folders(suite):
     """Folders go from where reading is permitted to where it is denied, by root outside the session, right after they were read."""
-    names = suite.ground.names
+    names, moves = suite.ground.names, times(suite, 60, 20)
     open_, denied = pathlib.Path(names["ws"]) / "moving", pathlib.Path(names["home"]) / ".ssh" / "moving"
     inside = Session(suite.daemon.command, "files", f"{names['bin']}/attack", suite.work / "moved.jsonl", names["ws"], environment(suite))
 
@@ -25,7 +25,7 @@ def moved_folders(suite):
             require(status_ == 1 and suite.ground.secret.encode() not in out, f"THROUGH {when}: {path} was read ({status_})")
 
     try:
-        for number in range(times(suite, 60, 20)):
+        for number in range(moves):
             open_.mkdir()
             (open_ / "id").write_text(suite.ground.secret)
             read(open_ / "id", True, "before the move")
@@ -67,4 +67,4 @@ def moved_folders(suite):
         inside.close()
         for left in (open_, denied, pathlib.Path(names["ws"]) / "many"):
             shutil.rmtree(left, ignore_errors=True)
-    return "60 moves, 60 removals, 5 mounts, 3 times forgotten"
+    return f"{moves} moves, {moves} removals, 5 mounts, 3 times forgotten"
