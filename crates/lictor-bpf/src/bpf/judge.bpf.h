@@ -487,7 +487,7 @@ static __noinline int quickly_allowed(struct subject *s, struct access *a, struc
 	asm volatile("%0 &= 0xff" : "+r"(len)); /* known above, and forgotten by the verifier */
 	if (!same || bpf_probe_read_kernel(&buf->data[from], len, name))
 		goto out;
-	u32 accept = match_path(slot, from, from + len, state, s->dead) & 0xff;
+	u32 accept = match_name(slot, from, from + len, state, s->dead) & 0xff;
 	/* Equal to what they were when the folder was remembered, so nothing changed between then and now, and everything
 	 * that was looked at above belongs together. */
 	if (!buf->matching.broken && renames == renames_now() && mounts == mounts_now() && removed == removals_now())

@@ -248,11 +248,8 @@ static __noinline int walk_path(u64 slot, u64 dentry, u64 mnt, u32 end, u32 poli
 
 /* Position and state live in the buffer: there is no room on the stack, and values that come from memory have no
  * history, so the verifier sees at once that one step is like the next (7.2 keeps track of "what it was, plus 16"). */
-static long match_step(u32 i, u64 *slot)
+static __always_inline long match_chunk(struct lictor_scratch *s)
 {
-	struct lictor_scratch *s = scratch_at(*slot);
-	if (!s)
-		return 1;
 	struct matching *m = &s->matching;
 	u32 pos = m->pos, end = m->end, state = m->state;
 	for (int k = 0; k < MATCH_CHUNK; k++) {
@@ -283,9 +280,14 @@ out:
 	return 1;
 }
 
-/* What the automaton says of data[from..end); `matching.broken` when a table look-up fails, `matching.state` the last
- * state. */
-static __noinline u32 match_path(u64 slot, u32 from, u32 end, u32 start, u32 dead)
+static long match_step(u32 i, u64 *slot)
+{
+	struct lictor_scratch *s = scratch_at(*slot);
+
+	return !s || match_chunk(s);
+}
+
+static __always_inline u32 match(u64 slot, u32 from, u32 end, u32 start, u32 dead, bool name)
 {
 	struct lictor_scratch *s = scratch_at(slot);
 	if (!s)
@@ -296,7 +298,9 @@ static __noinline u32 match_path(u64 slot, u32 from, u32 end, u32 start, u32 dea
 	m->state = start;
 	m->dead = dead;
 	m->broken = 0;
-	bpf_loop(LICTOR_SCRATCH_TOP / MATCH_CHUNK + 1, match_step, &slot, 0);
+	/* Most names are over with the first chunk. */
+	if (!name || !match_chunk(s))
+		bpf_loop(LICTOR_SCRATCH_TOP / MATCH_CHUNK + 1, match_step, &slot, 0);
 	u32 state = m->state;
 	if (m->pos < m->end && state != m->dead)
 		m->broken = 1;
@@ -306,6 +310,19 @@ static __noinline u32 match_path(u64 slot, u32 from, u32 end, u32 start, u32 dea
 		return 0;
 	}
 	return cell->accept;
+}
+
+/* What the automaton says of data[from..end); `matching.broken` when a table look-up fails, `matching.state` the last
+ * state. */
+static __noinline u32 match_path(u64 slot, u32 from, u32 end, u32 start, u32 dead)
+{
+	return match(slot, from, end, start, dead, false);
+}
+
+/* The same, sooner for what is short. */
+static __noinline u32 match_name(u64 slot, u32 from, u32 end, u32 start, u32 dead)
+{
+	return match(slot, from, end, start, dead, true);
 }
 
 static __always_inline u64 mount_of(struct vfsmount *mnt)
