@@ -37,7 +37,7 @@ pub enum Request {
     Ps {},
     /// Every process of the host; answered by [`Reply::Processes`] lines, then [`Reply::End`].
     Processes {
-        /// With the hash of each one's program, which is read for it.
+        /// With the hash of each one's program, as far as they can be read within 20 s.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         hashes: bool,
     },
@@ -401,7 +401,7 @@ pub struct ProcessInfo {
     pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
-    /// Of its program, when hashes were asked for.
+    /// Of its program, when hashes were asked for and it could be read in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     pub uid: u32,

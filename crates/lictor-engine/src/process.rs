@@ -21,7 +21,7 @@ pub struct ProcessKey {
 pub struct Program {
     exe: Option<Box<[u8]>>,
     cwd: Option<Box<[u8]>>,
-    /// The kernel's short name for it, where nothing else is known: its own threads have no program.
+    /// The kernel's short name for it; its own threads have nothing else.
     name: Box<[u8]>,
     /// Each with a NUL behind it.
     args: Box<[u8]>,
@@ -141,6 +141,7 @@ pub struct ProcessTree {
 impl ProcessTree {
     /// A governed process was seen acting; what is not known about it yet is inherited from its parent.
     pub fn seen(&mut self, key: ProcessKey, session: u64, ppid: u32, uid: u32, gid: u32) {
+        self.back(key);
         match self.living_mut(key) {
             Some(facts) if facts.session == session => {
                 (facts.ppid, facts.uid, facts.gid) = (ppid, uid, gid);
@@ -214,19 +215,18 @@ impl ProcessTree {
         keys.filter(|key| self.get(*key).is_none_or(|facts| facts.exe().is_none())).collect()
     }
 
-    /// Who lives, by a census that began at `at_ns` of CLOCK_BOOTTIME: newcomers are taken in, and who is missing has
-    /// ended. Everything that was told before the census must have been taken in.
-    pub fn count(&mut self, mut found: Vec<Counted>, at_ns: u64) {
+    /// Who is not among the `found` of a census that began at `at_ns` of CLOCK_BOOTTIME, and was there before. Everything
+    /// that was told before the census must have been taken in. A census can miss a process whose thread just executes.
+    pub fn missing(&self, found: &HashSet<ProcessKey>, at_ns: u64) -> Vec<ProcessKey> {
+        let alive = self.alive.iter().map(|(pid, (start_ns, _))| ProcessKey { pid: *pid, start_ns: *start_ns });
+        alive.filter(|key| key.start_ns < at_ns && !found.contains(key)).collect()
+    }
+
+    /// Takes a census in: newcomers, and who has ended since they were told of.
+    pub fn count(&mut self, mut found: Vec<Counted>, gone: &[ProcessKey]) {
         found.sort_unstable_by_key(|counted| counted.key.start_ns);
-        let living: HashSet<ProcessKey> = found.iter().map(|counted| counted.key).collect();
-        let gone: Vec<ProcessKey> = self
-            .alive
-            .iter()
-            .map(|(pid, (start_ns, _))| ProcessKey { pid: *pid, start_ns: *start_ns })
-            .filter(|key| key.start_ns < at_ns && !living.contains(key))
-            .collect();
         for key in gone {
-            self.exited(key);
+            self.exited(*key);
         }
         for counted in found {
             if self.ended.contains_key(&counted.key) {
@@ -345,7 +345,7 @@ impl ProcessTree {
         self.alive.iter().map(|(pid, (start, facts))| (ProcessKey { pid: *pid, start_ns: *start }, facts))
     }
 
-    /// How many processes were not taken in, because there are too many.
+    /// How often a process was not taken in, because there are too many.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
@@ -373,11 +373,25 @@ impl ProcessTree {
         (*start == key.start_ns).then_some(facts)
     }
 
-    /// One who is not in the tree. Whoever had the number before has ended, whether that was told or not.
-    fn insert(&mut self, key: ProcessKey, mut facts: ProcessFacts) {
-        if let Some((start_ns, _)) = self.alive.get(&key.pid) {
-            self.exited(ProcessKey { pid: key.pid, start_ns: *start_ns });
+    /// Somebody acts whose end was taken in: what is known of it is known on.
+    fn back(&mut self, key: ProcessKey) {
+        if let Some(mut facts) = self.ended.remove(&key) {
+            facts.kept = false;
+            self.make_room(key.pid);
+            self.alive.insert(key.pid, (key.start_ns, facts));
         }
+    }
+
+    /// Whoever had the number before has ended, whether that was told or not.
+    fn make_room(&mut self, pid: u32) {
+        if let Some((start_ns, _)) = self.alive.get(&pid) {
+            self.exited(ProcessKey { pid, start_ns: *start_ns });
+        }
+    }
+
+    /// One who is not in the tree.
+    fn insert(&mut self, key: ProcessKey, mut facts: ProcessFacts) {
+        self.make_room(key.pid);
         if let Some((start_ns, parent)) = self.alive.get_mut(&facts.ppid) {
             parent.children += 1;
             facts.parent = Some(ProcessKey { pid: facts.ppid, start_ns: *start_ns });
@@ -423,11 +437,13 @@ impl ProcessTree {
             _ => return self.remove(key),
         }
         self.kept.push_back(key);
-        if self.kept.len() > PARENTS_KEPT {
-            let ended = &self.ended;
-            self.kept.retain(|key| ended.contains_key(key));
+        if self.kept.len() <= PARENTS_KEPT {
+            return;
         }
-        while self.kept.len() > PARENTS_KEPT
+        // A part at once, so that a storm does not pay for it at each end.
+        let ended = &self.ended;
+        self.kept.retain(|key| ended.get(key).is_some_and(|facts| facts.kept));
+        while self.kept.len() > PARENTS_KEPT / 4 * 3
             && let Some(oldest) = self.kept.pop_front()
         {
             self.remove(oldest);
@@ -441,10 +457,13 @@ impl ProcessTree {
             self.release(facts.program);
             let Some(parent) = facts.parent else { return };
             match self.alive.get_mut(&parent.pid) {
-                Some((start_ns, above)) if *start_ns == parent.start_ns => above.children -= 1,
+                // Not as many as it had, when it was forgotten and came back.
+                Some((start_ns, above)) if *start_ns == parent.start_ns => {
+                    above.children = above.children.saturating_sub(1);
+                }
                 _ => {
                     if let Some(above) = self.ended.get_mut(&parent) {
-                        above.children -= 1;
+                        above.children = above.children.saturating_sub(1);
                         next = (above.kept && above.children == 0).then_some(parent);
                     }
                 }
@@ -580,6 +599,36 @@ mod tests {
     }
 
     #[test]
+    fn who_acts_after_its_end_is_the_same() {
+        let mut tree = ProcessTree::default();
+        tree.seen(key(9, 1), 7, 1, 0, 0);
+        tree.seen(key(10, 2), 7, 9, 0, 0);
+        tree.executed(key(10, 2), b"/bin/sh", &[b"sh".to_vec()], None);
+        for _ in 0..3 {
+            tree.exited(key(10, 2));
+            tree.seen(key(10, 2), 7, 9, 0, 0);
+            assert!(tree.is_alive(&key(10, 2)) && !tree.has_exited(key(10, 2)));
+            assert_eq!(tree.get(key(10, 2)).unwrap().exe(), Some(&b"/bin/sh"[..]));
+        }
+        assert_eq!((tree.alive[&9].1.children, tree.text), (1, "/bin/shsh\0".len()));
+        tree.forget_session(7);
+        assert_eq!((tree.text, tree.ended.len(), tree.alive.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_creator_that_was_forgotten_and_acts_again_is_no_error() {
+        let mut tree = ProcessTree::default();
+        tree.seen(key(1, 1), 7, 0, 0, 0);
+        tree.seen(key(2, 2), 7, 1, 0, 0);
+        tree.exited(key(1, 1));
+        tree.remove(key(1, 1));
+        tree.seen(key(1, 1), 7, 0, 0, 0);
+        tree.exited(key(2, 2));
+        tree.forget_session(7);
+        assert!(tree.alive.is_empty() && tree.ended.is_empty());
+    }
+
+    #[test]
     fn a_process_becomes_governed_and_stays_so() {
         let mut tree = ProcessTree::default();
         tree.host_executed(running(key(10, 1), 1, "/usr/bin/lictor", "lictor"));
@@ -615,7 +664,10 @@ mod tests {
         let known = |key| Counted { key, ppid: 0, uid: 5, gid: 5, cgroup: 0, session: 0, program: None };
         let governed = Counted { session: 8, ..running(key(6, 7), 5, "/usr/bin/agent", "agent") };
         let found = [running(key(5, 6), 4, "/bin/child", "child"), running(key(4, 4), 1, "/bin/new", "new"), governed];
-        tree.count(found.into_iter().chain([known(key(1, 1))]).collect(), 50);
+        let found: Vec<Counted> = found.into_iter().chain([known(key(1, 1))]).collect();
+        let gone = tree.missing(&found.iter().map(|counted| counted.key).collect(), 50);
+        assert_eq!(gone.iter().copied().collect::<HashSet<_>>(), HashSet::from([key(2, 2), key(3, 3), key(7, 7)]));
+        tree.count(found, &gone);
         let facts = tree.get(key(6, 7)).unwrap();
         assert_eq!((facts.session, facts.exe()), (8, Some(&b"/usr/bin/agent"[..])));
         assert!(facts.descends_from(5) && tree.of_session(8).len() == 1);
@@ -628,7 +680,7 @@ mod tests {
         tree.host_executed(running(key(30, 59), 1, "/usr/bin/lictor", "lictor"));
         assert_eq!(tree.get(key(31, 60)).unwrap().parent(), None);
         let late = Counted { session: 9, ..running(key(31, 60), 30, "/usr/bin/agent", "agent") };
-        tree.count(vec![known(key(1, 1)), running(key(30, 59), 1, "/usr/bin/lictor", "lictor"), late], 70);
+        tree.count(vec![known(key(1, 1)), running(key(30, 59), 1, "/usr/bin/lictor", "lictor"), late], &[]);
         assert_eq!(tree.get(key(31, 60)).unwrap().parent(), Some(key(30, 59)));
     }
 

@@ -339,7 +339,7 @@ pub(crate) struct PsArgs {
     /// Every process of the host, governed or not, and the ended that live ones descend from; for root
     #[arg(long)]
     pub(crate) all: bool,
-    /// With the SHA-256 of each program
+    /// With the SHA-256 of each program; what cannot be read within 20 s is left out
     #[arg(long, requires = "all")]
     pub(crate) hashes: bool,
     /// One JSON array

@@ -36,6 +36,8 @@ const PART: u32 = 100;
 const WAITING: usize = 1024;
 /// Programs whose hash is remembered.
 const HASHES_KEPT: usize = 4096;
+/// How long programs are read for one answer: anybody can run an enormous file of holes.
+const HASHING: Duration = Duration::from_secs(20);
 
 /// What a control group's number stands for, and what was found out about programs.
 #[derive(Default)]
@@ -83,8 +85,8 @@ impl Census {
         self.lock().groups.get(&cgroup).cloned().flatten()
     }
 
-    /// SHA-256 of the program that the process runs. `None`: it runs none, or is gone.
-    fn hash(&self, pid: u32) -> Option<[u8; 32]> {
+    /// SHA-256 of the program that the process runs. `None`: it runs none, is gone, or could not be read until `end`.
+    fn hash(&self, pid: u32, end: Instant) -> Option<[u8; 32]> {
         let mut file = File::open(format!("/proc/{pid}/exe")).ok()?;
         let stat = file.metadata().ok()?;
         let stamp = (stat.dev(), stat.ino(), stat.size(), stat.ctime(), stat.ctime_nsec());
@@ -94,6 +96,9 @@ impl Census {
         let mut hasher = Sha256::new();
         let mut part = vec![0; 1 << 16];
         loop {
+            if Instant::now() > end {
+                return None;
+            }
             match file.read(&mut part).ok()? {
                 0 => break,
                 length => hasher.update(&part[..length]),
@@ -205,12 +210,15 @@ fn count(daemon: &Daemon) -> Result<()> {
         }
         found.push(Counted { key, ppid, uid, gid, cgroup, session, program });
     }
+    let keys: HashSet<ProcessKey> = found.iter().map(|counted| counted.key).collect();
+    let mut gone = daemon.lock().tree.missing(&keys, census.at_ns);
+    gone.retain(|key| !has_its_number(key));
     let living: HashSet<u64> = census.processes.iter().map(|process| process.cgroup).collect();
     let mut state = daemon.census.lock();
     state.groups.retain(|cgroup, _| living.contains(cgroup));
     state.groups.extend(groups);
     drop(state);
-    daemon.lock().tree.count(found, census.at_ns);
+    daemon.lock().tree.count(found, &gone);
     if first {
         return_freed_memory();
     }
@@ -236,11 +244,12 @@ pub(crate) fn processes(daemon: &Daemon) -> Result<Vec<ProcessInfo>> {
     Ok(list)
 }
 
-/// Reads each program that was not read before.
+/// Reads each program that was not read before, for as long as [`HASHING`]; the others have no hash.
 pub(crate) fn add_hashes(daemon: &Daemon, processes: &mut [ProcessInfo]) {
+    let end = Instant::now() + HASHING;
     for process in processes.iter_mut().filter(|process| !process.ended && process.exe.is_some()) {
         let key = ProcessKey { pid: process.pid, start_ns: process.start_time };
-        let hash = daemon.census.hash(process.pid).filter(|_| has_its_number(&key));
+        let hash = daemon.census.hash(process.pid, end).filter(|_| has_its_number(&key));
         process.sha256 = hash.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect());
     }
 }

@@ -559,7 +559,7 @@ export interface components {
                 ppid: number;
                 /** @description The session that governs it. */
                 session?: string | null;
-                /** @description Of its program, when hashes were asked for. */
+                /** @description Of its program, when hashes were asked for and it could be read in time. */
                 sha256?: string | null;
                 /**
                  * Format: int64
@@ -807,7 +807,7 @@ export interface components {
             ppid: number;
             /** @description The session that governs it. */
             session?: string | null;
-            /** @description Of its program, when hashes were asked for. */
+            /** @description Of its program, when hashes were asked for and it could be read in time. */
             sha256?: string | null;
             /**
              * Format: int64

@@ -58,7 +58,7 @@ pub(super) async fn one(
 /// Every process of the host, governed or not, and the ended that live ones descend from; by number
 #[utoipa::path(get, path = "/api/v1/processes", tag = "sessions",
     params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$"),
-        ("hashes" = Option<bool>, Query, description = "With the SHA-256 of each program, which is read for it")),
+        ("hashes" = Option<bool>, Query, description = "With the SHA-256 of each program that can be read within 20 s")),
     responses((status = 200, body = Page<ProcessInfo>), Refusal))]
 pub(super) async fn processes(
     State(app): State<App>,
