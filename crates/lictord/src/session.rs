@@ -2,7 +2,7 @@
 //! Sessions: from a request to a labelled process under a policy, through reloads, to the end of the last task.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use lictor_api::control::Mode;
 use lictor_api::event::Container;
 use lictor_bpf::{Legacy, PidFd, PolicyStore, Sensor, abi};
-use lictor_engine::policy::{self, Agent, Compiled, Limits, PolicyFile, SessionFacts};
+use lictor_engine::policy::{self, Agent, Compiled, Limits, PolicyFile, Problem, SessionFacts};
 use serde::{Deserialize, Serialize};
 
 use crate::judging::Judging;
@@ -91,6 +91,45 @@ pub(crate) struct Sessions {
     judging: Arc<Judging>,
     /// Counts the daemon's policies: sessions under different ones share no verdict.
     policy_epoch: u64,
+    recent: Recent,
+}
+
+/// What was compiled last, the newest first: the same agent is started again and again in the same folder, and to compile
+/// its policy takes longer than everything else at a session's start.
+#[derive(Default)]
+struct Recent(RefCell<VecDeque<(Agent, SessionFacts, Arc<Compiled>)>>);
+
+/// How many are kept, and of how many cells (16 bytes each) together.
+const RECENT: usize = 8;
+const RECENT_CELLS: usize = 1 << 17;
+
+impl Recent {
+    fn compiled(
+        &self,
+        agent: Agent,
+        facts: SessionFacts,
+        guard: &[Vec<u8>],
+        limits: Limits,
+    ) -> Result<Arc<Compiled>, Vec<Problem>> {
+        let mut kept = self.0.borrow_mut();
+        // All that the agent says is compared, its places in the file too: events name them.
+        let found = kept.iter().position(|(other, of, _)| *other == agent && *of == facts);
+        if let Some(found) = found.and_then(|at| kept.remove(at)) {
+            let compiled = Arc::clone(&found.2);
+            kept.push_front(found);
+            return Ok(compiled);
+        }
+        let compiled = Arc::new(agent.compile(&facts, guard, limits)?);
+        kept.push_front((agent, facts, Arc::clone(&compiled)));
+        let mut cells = 0;
+        let fits = kept.iter().take(RECENT).take_while(|(.., compiled)| {
+            cells += compiled.automaton.cells.len();
+            cells <= RECENT_CELLS
+        });
+        let fits = fits.count();
+        kept.truncate(fits);
+        Ok(compiled)
+    }
 }
 
 impl Sessions {
@@ -143,6 +182,7 @@ impl Sessions {
             cells,
             judging,
             policy_epoch: 0,
+            recent: Recent::default(),
         };
         for record in records {
             let name = record.name();
@@ -203,8 +243,12 @@ impl Sessions {
         };
         let (agent, source) = find_agent(&record.agent, own.as_ref().or(daemon_policy), own.is_some())?;
         let facts = SessionFacts { home: record.home.clone(), user: record.user.clone(), cwd: record.cwd.clone() };
-        let compiled = agent
-            .compile(&facts, &self.guard, Limits { max_cells: self.cells })
+        let (mode, rules) = (agent.mode(), agent.rules());
+        let rules =
+            rules.map_or_else(|| vec!["*".to_owned()], |rules| rules.iter().map(|(glob, _)| glob.clone()).collect());
+        let compiled = self
+            .recent
+            .compiled(agent, facts, &self.guard, Limits { max_cells: self.cells })
             .map_err(|problems| problems_error(&problems))?;
         if !compiled.hashes.is_empty() && !lictor_bpf::features::content_hashes() {
             bail!(
@@ -213,21 +257,19 @@ impl Sessions {
                 record.agent
             );
         }
-        let mode = record.mode.unwrap_or(match agent.mode() {
+        let mode = record.mode.unwrap_or(match mode {
             policy::Mode::Enforce => Mode::Enforce,
             policy::Mode::Monitor => Mode::Monitor,
         });
         Ok(Session {
             record,
-            compiled: Arc::new(compiled),
+            compiled,
             source,
             mode,
             recorded: 0,
             denied: 0,
             answers: RefCell::default(),
-            rules: agent
-                .rules()
-                .map_or_else(|| vec!["*".to_owned()], |rules| rules.iter().map(|(glob, _)| glob.clone()).collect()),
+            rules,
             policy_mark: own.as_ref().map_or_else(
                 || format!("daemon {}", self.policy_epoch),
                 |_| record_policy.map_or_else(String::new, |(file, text)| format!("own {file}\0{text}")),
@@ -429,4 +471,50 @@ fn write_record(path: &Path, record: &Record) -> Result<()> {
     let new = path.with_extension("new");
     std::fs::write(&new, serde_json::to_vec(record)?).with_context(|| format!("cannot write {}", new.display()))?;
     std::fs::rename(&new, path).with_context(|| format!("cannot place {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(text: &str) -> Agent {
+        policy::parse("policy.yaml", text.as_bytes()).unwrap().agent("a").unwrap().clone()
+    }
+
+    fn of(recent: &Recent, text: &str, cwd: &str) -> Arc<Compiled> {
+        let facts = SessionFacts { home: b"/root".to_vec(), user: b"root".to_vec(), cwd: cwd.into() };
+        recent.compiled(agent(text), facts, &[], Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn what_was_compiled_is_taken_again_for_the_same_only() {
+        let recent = Recent::default();
+        let text = "version: 1\nagents:\n  a:\n    files: {write: ['${CWD}/**']}\n";
+        let first = of(&recent, text, "/srv/one");
+        assert!(Arc::ptr_eq(&first, &of(&recent, text, "/srv/one")));
+        assert!(!Arc::ptr_eq(&first, &of(&recent, text, "/srv/two")));
+        let moved = text.replace("agents:", "# a line more\nagents:");
+        assert!(!Arc::ptr_eq(&first, &of(&recent, &moved, "/srv/one")), "events would name the wrong line");
+        assert!(!Arc::ptr_eq(&first, &of(&recent, &text.replace("write", "readonly"), "/srv/one")));
+        assert!(Arc::ptr_eq(&first, &of(&recent, text, "/srv/one")));
+        for number in 0..RECENT {
+            of(&recent, text, &format!("/srv/{number}"));
+        }
+        assert!(!Arc::ptr_eq(&first, &of(&recent, text, "/srv/one")));
+        assert_eq!(recent.0.borrow().len(), RECENT);
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound_in_cells_too() {
+        let recent = Recent::default();
+        let many: Vec<String> = (1..1500_u128).map(|number| format!("/srv/{:032x}/**", number.pow(12))).collect();
+        let text = format!("version: 1\nagents:\n  a:\n    files: {{write: {many:?}}}\n");
+        let cells = of(&recent, &text, "/one").automaton.cells.len();
+        let fit = RECENT_CELLS / cells;
+        assert!(fit < RECENT, "{cells} cells");
+        for number in 0..=fit {
+            of(&recent, &text, &format!("/{number}"));
+        }
+        assert_eq!(recent.0.borrow().len(), fit);
+    }
 }

@@ -152,7 +152,7 @@ start_guest() {
     : >"$RUN_DIR/console"
     local qemu=(qemu-system-x86_64 -accel "$accel" "${machine[@]}" -cpu "$cpu" -smp "$processors" -m "$memory" -nodefaults -no-user-config -display none
         -no-reboot "${network[@]}" -pidfile "$RUN_DIR/qemu.pid" -kernel "$kernel_path/vmlinuz" -initrd "$RUN_DIR/initramfs"
-        -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off random.trust_cpu=on $append"
+        -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off init_on_alloc=0 random.trust_cpu=on $append"
         -serial "file:$RUN_DIR/console" -chardev "stdio,id=out$chardev_extra" -serial chardev:out
         -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng
         -drive "file=$root,if=none,id=root,format=raw,snapshot=on,cache=unsafe" -device virtio-blk-pci,drive=root,serial=root

@@ -420,7 +420,7 @@ static __noinline int remember(struct subject *s, struct access *a, u64 slot)
 	p->sb = (u64)BPF_CORE_READ(inode, i_sb);
 	p->ino = BPF_CORE_READ(inode, i_ino);
 	p->mnt = a->mnt;
-	p->ns = (u64)bpf_get_current_task_btf()->nsproxy->mnt_ns;
+	p->ns = (u64)own_mounts();
 	p->policy = s->policy;
 	p->renames = buf->climb.renames;
 	p->mounts = mounts;

@@ -236,10 +236,10 @@ static __noinline int walk_path(u64 slot, u64 dentry, u64 mnt, u32 end, u32 poli
 		w->pos = end - 1;
 		s->data[w->pos & SCRATCH_MASK] = '/';
 	}
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct mnt_namespace *own = own_mounts();
 	if (ns == NS_INTERNAL)
 		w->status = WALK_INTERNAL;
-	else if (!ns || ns != (u64)task->nsproxy->mnt_ns || w->top != (u64)task->nsproxy->mnt_ns->root)
+	else if (!ns || ns != (u64)own || w->top != (u64)BPF_CORE_READ(own, root))
 		w->status = WALK_UNREACHABLE;
 	return w->status;
 }

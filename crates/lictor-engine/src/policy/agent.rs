@@ -129,7 +129,7 @@ impl PolicyFile {
 }
 
 /// One agent: what its processes may do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
     pub(super) name: Arc<str>,
     pub(super) at: Position,
@@ -210,14 +210,14 @@ impl Agent {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct List {
     pub(super) at: Position,
     pub(super) entries: Vec<Entry>,
 }
 
 /// One line of a list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     /// The agent that wrote it, which is not the agent that uses it when it was inherited.
     pub(super) owner: Arc<str>,
