@@ -209,12 +209,23 @@ def human(suite):
         out, err = process.communicate(timeout=30)
         require(out == "at last\n" and process.returncode == 0, f"let go, it said {out!r} {err!r} {process.returncode}")
 
+        # Whoever looks after those who are held does not take one who was just let go for one who goes on without leave.
+        words = [f"word-{number}" for number in range(12)]
+        process, _ = held_command(suite, "/bin/sh", "-c", "".join(f"/bin/echo {word} & " for word in words) + "wait")
+        wait_until(lambda: len(held_now(suite)) == len(words), 20, f"{len(words)} executions are held")
+        time.sleep(1.2)
+        for held in held_now(suite):
+            done = lictor(suite, "verdicts", "set", "allow", str(held["pid"]))
+            require(done.returncode == 0, done.stderr)
+        out, err = process.communicate(timeout=30)
+        require(sorted(out.split()) == sorted(words), f"all were let go, and said {out!r} {err!r} {process.returncode}")
+
         process, pid = held_command(suite, "/bin/echo", "never")
         require(lictor(suite, "verdicts", "set", "deny", str(pid)).returncode == 0, "a person's denial failed")
         out, err = process.communicate(timeout=30)
         require(out == "" and process.returncode == 137, f"denied, it said {out!r} {err!r} {process.returncode}")
         again = lictor(suite, "run", "--agent", "judged", "--quiet", "--", "/bin/echo", "never", timeout=30)
-        return f"allowed and denied by hand; the same again ended with {again.returncode}"
+        return f"{len(words) + 1} allowed and one denied by hand; the same again ended with {again.returncode}"
 
 
 @sequence("judge-upgrade", "who is held when a daemon of another build takes over is not let go, and is ended when his time is over", 60, once=True)

@@ -195,7 +195,12 @@ impl Daemon {
         for held in &held {
             let key = key_of(held);
             let waited = Duration::from_nanos(monotonic_ns().saturating_sub(held.since_ns));
-            match state_of(held.pid) {
+            let state = state_of(held.pid);
+            // Decided since the list was read: it goes on by right, and had left the table before it did.
+            if self.sensor.held_as(held.pid)?.as_ref() != Some(held) {
+                continue;
+            }
+            match state {
                 Some('T' | 't' | 'X' | 'Z' | 'x') | None => {}
                 Some(state) if waited > TO_STOP => {
                     tracing::error!("process {} was to be held and goes on (state {state}): ended", held.pid);
