@@ -244,10 +244,15 @@ pub(crate) fn processes(daemon: &Daemon) -> Result<Vec<ProcessInfo>> {
     Ok(list)
 }
 
-/// Reads each program that was not read before, for as long as [`HASHING`]; the others have no hash.
+/// Reads each program that was not read before, the smallest first, for as long as [`HASHING`]; the others have no hash.
 pub(crate) fn add_hashes(daemon: &Daemon, processes: &mut [ProcessInfo]) {
     let end = Instant::now() + HASHING;
-    for process in processes.iter_mut().filter(|process| !process.ended && process.exe.is_some()) {
+    let mut due: Vec<_> = processes.iter_mut().filter(|process| !process.ended && process.exe.is_some()).collect();
+    // An enormous program leaves out itself, and not those behind it.
+    due.sort_by_cached_key(|process| {
+        std::fs::metadata(format!("/proc/{}/exe", process.pid)).map_or(0, |program| program.size())
+    });
+    for process in due {
         let key = ProcessKey { pid: process.pid, start_ns: process.start_time };
         let hash = daemon.census.hash(process.pid, end).filter(|_| has_its_number(&key));
         process.sha256 = hash.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect());

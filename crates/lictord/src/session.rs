@@ -94,8 +94,7 @@ pub(crate) struct Sessions {
     recent: Recent,
 }
 
-/// What was compiled last, the newest first: the same agent is started again and again in the same folder, and to compile
-/// its policy takes longer than everything else at a session's start.
+/// What was compiled last, the newest first: the same agent is started again and again in the same folder.
 #[derive(Default)]
 struct Recent(RefCell<VecDeque<(Agent, SessionFacts, Arc<Compiled>)>>);
 
