@@ -3,9 +3,12 @@ import { existsSync } from "node:fs";
 import { defineConfig } from "@playwright/test";
 
 // The system's Chromium where there is one; else Playwright's own (`npx playwright install chromium`).
-const chromium = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser"].find(
-  (path) => path && existsSync(path),
-);
+const chromium = [
+  process.env.CHROMIUM,
+  "/usr/bin/chromium-headless-shell",
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+].find((path) => path && existsSync(path));
 
 export default defineConfig({
   testDir: "e2e",

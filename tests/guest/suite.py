@@ -91,7 +91,7 @@ class Suite:
             before = pathlib.Path(watched).read_text() if watched else None
         except (KeyError, FileNotFoundError) as missing:
             return "untried", f"this guest has no {missing}"
-        victim_before = self._conditions()
+        victim_before = self._conditions() if case.effect in ("victim", "daemon") else {}
         started = time.monotonic()
         outcome = self._execute(case, [f"{names['bin']}/attack", *command], governed)
         seconds = time.monotonic() - started

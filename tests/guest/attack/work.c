@@ -172,6 +172,9 @@ static void lock_and_map(char **a)
 // Until FILE appears: opens one path that must be refused and one that must not, and ends at the first wrong answer.
 static void watch_verdicts(char **a)
 {
+	// Hundreds a second, not all that the machine can do: the flood is another attack, and an emulated daemon that records
+	// each refusal has nothing left to start with. Who looks for a gap that is as short as a switch asks for more.
+	unsigned between = a[3] ? (unsigned)number(a[3]) : 2000;
 	long opened = 0, refused = 0;
 	puts("watching");
 	fflush(stdout);
@@ -187,7 +190,7 @@ static void watch_verdicts(char **a)
 			broken("try %ld: the permitted path: %m", opened);
 		close(fd);
 		opened++;
-		usleep(300); // thousands a second, not all that the machine can do: the flood is another attack
+		usleep(between);
 	}
 	done("%ld opened, %ld refused", opened, refused);
 }
@@ -254,6 +257,7 @@ static void watch_all(char **a)
 		fprintf(log, "%ld %s\n", now.tv_sec * 1000 + now.tv_nsec / 1000000,
 			answers[5] == THROUGH ? "OK" : answers[5] == REFUSED ? "EPERM" : "ELSE");
 		fflush(log);
+		usleep(10000); // the daemon that is to take over wants to run as well
 	}
 	for (int i = 0; i < 6; i++)
 		printf("%s %ld %ld %ld\n", names[i], counts[i][THROUGH], counts[i][REFUSED], counts[i][ELSE]);
@@ -429,7 +433,7 @@ const struct attack work_attacks[] = {
 	{"terminal", 0, own_terminal, ""},
 	{"pidfd-child", 0, child_by_descriptor, ""},
 	{"shared-map", 1, lock_and_map, "DIR"},
-	{"watch-verdicts", 3, watch_verdicts, "DENIED ALLOWED STOP: open both until STOP exists"},
+	{"watch-verdicts", 3, watch_verdicts, "DENIED ALLOWED STOP [MICROSECONDS]: open both until STOP exists, with this between (2000)"},
 	{"watch-all", 9, watch_all, "DENIED ALLOWED BAD-PROGRAM PROGRAM ADDRESS DENIED-PORT PORT LOG STOP: try all until STOP exists"},
 	{"flood", 2, flood, "PATH COUNT"},
 	{"fork-storm", 2, fork_storm, "PATH PROCESSES"},

@@ -151,7 +151,9 @@ start_guest() {
             -device virtio-net-pci,netdev=net,romfile=)
     fi
     : >"$RUN_DIR/console"
-    local qemu=(qemu-system-x86_64 -accel "$accel" "${machine[@]}" -cpu "$cpu" -smp "$processors" -m "$memory" -nodefaults -no-user-config -display none
+    local program=qemu-system-x86_64
+    [ "$ACCEL" = kvm ] || program=$(emulator)
+    local qemu=("$program" -accel "$accel" "${machine[@]}" -cpu "$cpu" -smp "$processors" -m "$memory" -nodefaults -no-user-config -display none
         -no-reboot "${network[@]}" -pidfile "$RUN_DIR/qemu.pid" -kernel "$kernel_path/vmlinuz" -initrd "$RUN_DIR/initramfs"
         -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off $clearing random.trust_cpu=on $append"
         -serial "file:$RUN_DIR/console" -chardev "stdio,id=out$chardev_extra" -serial chardev:out
